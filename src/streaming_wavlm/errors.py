@@ -1,0 +1,71 @@
+"""The exceptions: one tree; each message says what was given, what is allowed and what to do."""
+
+from __future__ import annotations
+
+
+class StreamingWavLMError(Exception):
+    """The root of every error this package raises on purpose."""
+
+
+class ConfigError(StreamingWavLMError, ValueError):
+    """A configuration holds a value, or a combination of values, that no model can have."""
+
+
+class UnknownKeyError(ConfigError):
+    """A configuration names a field that does not exist."""
+
+
+class CheckpointError(StreamingWavLMError):
+    """A checkpoint cannot be used."""
+
+
+class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
+    """The named checkpoint is no file, no folder and cannot be had from a hub."""
+
+
+class CheckpointCorruptError(CheckpointError):
+    """The file is empty, cut short, or not in a format this package reads."""
+
+
+class UnsafeCheckpointError(CheckpointError):
+    """Reading the file would run code that it carries; it was not read."""
+
+
+class CheckpointMismatchError(CheckpointError):
+    """The tensors of a checkpoint and the architecture disagree."""
+
+
+class UnsupportedCheckpointError(CheckpointError):
+    """The checkpoint is sound but describes a model that this package cannot run."""
+
+
+class HubError(CheckpointError):
+    """The hub could not be reached, or refused what was asked of it."""
+
+
+class InputError(StreamingWavLMError, ValueError):
+    """The audio, lengths or mask handed to a model have the wrong shape, type or values."""
+
+
+class StateError(StreamingWavLMError, ValueError):
+    """A stream state cannot be used with this model or for this operation."""
+
+
+class StateMismatchError(StateError):
+    """A stream state was made by a model of another configuration."""
+
+
+class SessionClosedError(StreamingWavLMError):
+    """Audio was pushed into a session that has been finished."""
+
+
+class AudioError(StreamingWavLMError):
+    """An audio file or packet cannot be read or is not audio."""
+
+
+class MissingDependencyError(StreamingWavLMError, ImportError):
+    """An optional library is needed for what was asked and is not installed."""
+
+
+class SuperbError(StreamingWavLMError):
+    """A SUPERB task cannot be run as asked."""

@@ -1,0 +1,23 @@
+"""The named architectures and chunk sizes, as plain numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # WavLM-Large's first twelve layers: 164.3 M parameters.
+    "large": {},
+    # The architecture of the embedded checkpoint: small enough to ship and to train on a laptop.
+    "mini": {
+        "hidden_dims": (192,) * 7,
+        "num_layers": 8,
+        "dim": 256,
+        "ffn_dim": 1024,
+        "num_heads": 8,
+        "front_pad": "kernel-stride",
+    },
+}
+
+# Upstream suffix → chunk in milliseconds; the offline pass is a stream of 10 s chunks.
+CHUNK_MS: dict[str, int] = {"200ms": 200, "400ms": 400, "800ms": 800, "1000ms": 1000, "offline": 10_000}
+DEFAULT_CHUNK_MS = 400
