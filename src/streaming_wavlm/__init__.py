@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config import Latency, StreamingWavLMConfig
-    from .convert import convert
+    from .conversion import convert
     from .errors import StreamingWavLMError
     from .loading import load
     from .model import StreamingWavLM
@@ -45,16 +45,19 @@ _HOME = {
     "StreamingWavLMConfig": "config",
     "StreamingWavLMError": "errors",
     "WavLMOutput": "output",
-    "convert": "convert",
+    "convert": "conversion",
     "load": "loading",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return version("streaming-wavlm")
+        try:
+            return version("streaming-wavlm")
+        except PackageNotFoundError:  # used from a checkout, by torch.hub for one
+            return "0+uninstalled"
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -102,6 +102,8 @@ class StreamingWavLMConfig:
         for name in ("hidden_dims", "kernel_sizes", "strides"):
             object.__setattr__(self, name, _int_tuple(name, getattr(self, name)))
         _check(self)
+        # 0 and 0.0 are equal, and must be so in JSON too.
+        object.__setattr__(self, "dropout", float(self.dropout))
         # Computed here, once: streaming compares it at every step, and tracers cannot see through a hash.
         text = json.dumps(self.to_dict(), sort_keys=True)
         object.__setattr__(self, "_digest", hashlib.sha256(text.encode()).hexdigest()[:16])

@@ -9,7 +9,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "large": {},
     # The architecture of the embedded checkpoint: small enough to ship and to train on a laptop.
     "mini": {
-        "hidden_dims": (192,) * 7,
+        # Narrow where the rate is high: the first layers run at 3200 and 1600 steps a second.
+        "hidden_dims": (64, 96, 128, 192, 256, 256, 256),
         "num_layers": 8,
         "dim": 256,
         "ffn_dim": 1024,

@@ -1,0 +1,83 @@
+"""``streaming_wavlm.load``: a model from whatever names a checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import torch
+
+from .checkpoint import WEIGHTS_FILE, Checkpoint, locate, read_checkpoint
+from .config import StreamingWavLMConfig
+from .config_file import ConfigSource
+from .hub import Device, DType, build_model
+from .model import StreamingWavLM
+
+logger = logging.getLogger(__name__)
+
+EMBEDDED = "mini"
+EMBEDDED_FOLDER = Path(__file__).parent / "assets" / "mini"
+
+
+def load(
+    source: str | os.PathLike[str],
+    *,
+    config: ConfigSource | None = None,
+    chunk_ms: int | None = None,
+    device: Device = None,
+    dtype: DType = None,
+) -> StreamingWavLM:
+    """Load a model, in eval mode.
+
+    The architecture is read off the tensors; what they cannot tell comes from ``config``, from the
+    checkpoint's own config, or takes the documented default, and ``model.defaults`` names what did.
+
+    Args:
+        source: path of a ``.pt`` or ``.safetensors`` file or of a folder, a hub id ``owner/name``, or
+            ``"mini"`` for the checkpoint that comes with the package (``"./mini"`` is a folder of that name).
+        config: path of a YAML or JSON file, a dict or a config; what it gives goes over what the checkpoint
+            states, and may not contradict the tensors.
+        chunk_ms: audio that one step processes, in milliseconds, a multiple of 20; over what ``config`` says.
+        device: where to put the weights; the CPU when None.
+        dtype: floating-point type of the weights; float32 when None.
+
+    Raises:
+        CheckpointNotFoundError: there is no such file or folder, nor is it on the hub.
+        CheckpointCorruptError: the file is empty, cut short, damaged or no checkpoint.
+        UnsafeCheckpointError: reading the file would run code that it carries.
+        CheckpointMismatchError: tensors are missing, unexpected or misshapen, or the config contradicts them.
+        UnsupportedCheckpointError: it is another model's, or of a newer version of this package.
+        ConfigError: a config field is unknown or out of range, or the device or type cannot be had.
+    """
+    checkpoint = _embedded() if source == EMBEDDED else read_checkpoint(locate(source))
+    return build_model(
+        StreamingWavLM, checkpoint, config=config, chunk_ms=chunk_ms, device=device, dtype=dtype
+    )
+
+
+def random_model(config: StreamingWavLMConfig, seed: int = 0) -> StreamingWavLM:
+    """Return a model with random weights, in eval mode; the random number generators are not touched.
+
+    Args:
+        config: the architecture.
+        seed: the same seed gives the same weights.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(seed)
+        model = StreamingWavLM(config)
+    model.provenance = {"weights": "random", "seed": seed}
+    return model.eval()
+
+
+def _embedded() -> Checkpoint:
+    """Return the checkpoint that comes with the package; until one is trained, random weights."""
+    if (EMBEDDED_FOLDER / WEIGHTS_FILE).is_file():
+        return read_checkpoint(EMBEDDED_FOLDER)
+    model = random_model(StreamingWavLMConfig.preset("mini"))
+    logger.warning(
+        "the embedded checkpoint %r has random weights (seed %d): untrained, its features mean nothing",
+        EMBEDDED,
+        model.provenance["seed"],
+    )
+    return Checkpoint(model.state_dict(), EMBEDDED, model.config.to_dict(), model.provenance)
