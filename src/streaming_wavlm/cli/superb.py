@@ -1,0 +1,113 @@
+"""``streaming-wavlm superb``: S3PRL's SUPERB tasks on our upstreams."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .options import new_parser
+
+_EPILOG = """\
+examples:
+  streaming-wavlm superb prepare voxceleb1 --from embedded      a small corpus to try it on, in data/voxceleb1
+  streaming-wavlm superb run -m train -u streaming_wavlm_400ms -k mini -d voxceleb1 -n exp
+  streaming-wavlm superb run -m evaluate -e result/downstream/exp
+  streaming-wavlm superb enable                                 plain `import s3prl.hub` has our upstreams
+"""
+_RUN_EPILOG = """\
+Takes the options of S3PRL's run_downstream.py (-h shows them), and --debug. The upstreams of this package:
+  streaming_wavlm              chunks as the checkpoint says, else 400 ms
+  streaming_wavlm_200ms _400ms _800ms _1000ms
+  streaming_wavlm_offline      chunks of 10 s
+Without -c the task's config is the one that `superb prepare` wrote, if there is one, else SUPERB's own.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand and its own."""
+    parser = new_parser(subparsers, "superb", "run S3PRL's SUPERB tasks on streaming features", _EPILOG)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    # Everything after "run" is S3PRL's: with another prefix, nothing looks like an option of ours.
+    run_ = actions.add_parser(
+        "run",
+        help="train, evaluate or go on with a task",
+        prefix_chars="\0",
+        add_help=False,
+    )
+    run_.add_argument("arguments", nargs=argparse.REMAINDER)
+    prepare = new_parser(
+        actions,
+        "prepare",
+        "lay out a corpus the way a task wants it",
+        "examples:\n  streaming-wavlm superb prepare voxceleb1 --from embedded --out data/voxceleb1\n",
+    )
+    prepare.add_argument("task", choices=("voxceleb1",), help="S3PRL's name of the task")
+    prepare.add_argument(
+        "--from", dest="source", choices=("embedded",), default="embedded", help="the speech in this package"
+    )
+    prepare.add_argument("--out", type=Path, metavar="DIR", help="the folder to make (default: data/TASK)")
+    prepare.add_argument("--seed", type=int, default=0, metavar="N", help="of the splits (default: 0)")
+    for name, summary in (
+        ("enable", "let plain `import s3prl.hub` in this environment know our upstreams"),
+        ("disable", "undo enable"),
+    ):
+        action = new_parser(actions, name, summary, "")
+        action.add_argument(
+            "--site-dir",
+            type=Path,
+            metavar="DIR",
+            help="site-packages to change (default: this Python's)",
+        )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was asked."""
+    if arguments.action == "run":
+        from ..superb.launcher import launch
+
+        return launch(_passed_on(arguments.arguments), debug=arguments.debug)
+    if arguments.action == "prepare":
+        return _prepare(arguments)
+    return _enable(arguments) if arguments.action == "enable" else _disable(arguments)
+
+
+def _passed_on(arguments: list[str]) -> list[str]:
+    if {"-h", "--help"} & set(arguments):
+        print(_RUN_EPILOG)
+    return arguments
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    from ..superb.prepare import prepare_voxceleb1
+    from ..superb.tasks import TASKS
+
+    standard = TASKS[arguments.task].prepared
+    made = prepare_voxceleb1(arguments.out or standard, seed=arguments.seed)
+    counts = ", ".join(f"{count} {split}" for split, count in made.counts.items())
+    print(f"{made.folder}: {len(made.speakers)} speakers ({', '.join(made.speakers.values())}), {counts}")
+    print(f"chance is {made.chance:.1%}")
+    option = "" if made.folder == standard else f" -c {made.config}"
+    print(
+        "train on it with\n  streaming-wavlm superb run -m train -u streaming_wavlm_400ms -k mini "
+        f"-d {arguments.task} -n exp{option}"
+    )
+    return 0
+
+
+def _enable(arguments: argparse.Namespace) -> int:
+    from ..superb.enable import enable
+
+    done = enable(arguments.site_dir)
+    print("wrote " + " and ".join(map(str, done.files)))
+    print(f"every start of Python there now takes {done.milliseconds:.2f} ms longer (measured now)")
+    print("`streaming-wavlm superb disable` takes it back")
+    return 0
+
+
+def _disable(arguments: argparse.Namespace) -> int:
+    from ..superb.enable import disable
+
+    removed = disable(arguments.site_dir)
+    print("removed " + ", ".join(map(str, removed)) if removed else "it was not enabled; nothing to remove")
+    return 0

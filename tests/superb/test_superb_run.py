@@ -1,0 +1,100 @@
+"""A whole task, small: train, evaluate, go on; each in a process of its own, as users run it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streaming_wavlm.errors import SuperbError
+from streaming_wavlm.superb import run
+from streaming_wavlm.superb.run import run_task
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def trained(checkpoint, model_config, corpus, tmp_path_factory):
+    """The tiny checkpoint, trained on the tiny corpus and evaluated."""
+    for name in ("s3prl", "librosa", "tensorboardX", "transformers"):
+        pytest.importorskip(name)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STREAMING_WAVLM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        environment.setenv("OMP_NUM_THREADS", "1")
+        yield run_task(
+            "voxceleb1",
+            "streaming_wavlm_400ms",
+            config=corpus / "config.yaml",
+            folder=tmp_path_factory.mktemp("experiment") / "exp",
+            ckpt=checkpoint,
+            model_config=model_config,
+            override={"config.runner.total_steps": 2, "config.optimizer.lr": 0.01},
+            device="cpu",
+        )
+
+
+def test_a_task_trains_and_evaluates_to_a_score(trained) -> None:
+    assert trained.metric == "accuracy"
+    assert trained.score in (0.0, 0.5, 1.0)
+    assert min(trained.train_seconds, trained.evaluate_seconds) > 0
+    assert (trained.folder / "states-2.ckpt").is_file()
+    assert f"test acc: {trained.score}" in (trained.folder / "evaluate.log").read_text()
+    said = (trained.folder / "train.log").read_text()
+    assert "there are 8 files found" in said
+    assert "Take a list of 2 features" in said
+
+
+def test_what_was_overridden_is_what_ran(trained) -> None:
+    config = min(trained.folder.glob("config_*.yaml")).read_text()
+    assert "lr: 0.01" in config
+    assert "total_steps: 2" in config
+
+
+def test_training_goes_on_where_it_ended_from_the_root_of_a_checkout(trained) -> None:
+    launcher = ROOT / "run_downstream.py"
+    if not launcher.is_file():
+        pytest.skip("needs a checkout")
+    more = ["-m", "train", "-e", str(trained.folder), "--device", "cpu", "-o", "config.runner.total_steps=4"]
+    done = subprocess.run(
+        [sys.executable, str(launcher), *more], capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Loading Optimizer weights from the previous experiment" in done.stdout
+    assert (trained.folder / "states-4.ckpt").is_file()
+
+
+def test_a_failure_tells_what_was_said_last(tmp_path) -> None:
+    with pytest.raises(SuperbError, match=r"failed with status 2; all it said is in .*(?s:.)*nowhere"):
+        run_task("voxceleb1", "streaming_wavlm", config=tmp_path / "nowhere.yaml", folder=tmp_path / "exp")
+
+
+def test_a_task_without_a_score_is_refused(tmp_path) -> None:
+    with pytest.raises(SuperbError, match="there are voxceleb1"):
+        run_task("mosei", "fbank", config=tmp_path, folder=tmp_path)
+
+
+def test_the_commands_are_those_a_user_types_and_old_answers_do_not_count(monkeypatch, tmp_path) -> None:
+    commands = []
+
+    def pretend(arguments: list[str], log: Path) -> float:
+        commands.append(arguments)
+        if "evaluate" in arguments:
+            assert not (tmp_path / "test_predict.txt").exists()
+            for name in ("predict", "truth"):
+                (tmp_path / f"test_{name}.txt").write_text("a id1\n")
+        return float(len(commands))
+
+    monkeypatch.setattr(run, "_run", pretend)
+    (tmp_path / "test_predict.txt").write_text("of another run")
+    result = run_task(
+        "voxceleb1", "fbank", config="c.yaml", folder=tmp_path, override={"config.a": 1, "config.b": "x"}
+    )
+    assert (result.score, result.train_seconds, result.evaluate_seconds) == (1.0, 1.0, 2.0)
+    assert commands == [
+        ["-m", "train", "-d", "voxceleb1", "-u", "fbank", "-c", "c.yaml", "-p", str(tmp_path),
+         "-o", "config.a=1,,config.b='x'"],
+        ["-m", "evaluate", "-e", str(tmp_path)],
+    ]  # fmt: skip
