@@ -4,10 +4,13 @@ python3 run_downstream.py -m train -u streaming_wavlm_400ms -k checkpoint.pt -d 
 python3 run_downstream.py -m evaluate -e result/downstream/exp
 """
 
+import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "src"))
+# Threads that spin while they wait make a busy machine many times slower; read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from streaming_wavlm.superb.launcher import launch
 

@@ -14,9 +14,9 @@ from safetensors import safe_open
 
 from streaming_wavlm import extract as extract_module
 from streaming_wavlm.audio import read_audio
-from streaming_wavlm.errors import ConfigError, InputError
+from streaming_wavlm.errors import ConfigError, InputError, OutputError
 from streaming_wavlm.extract import Progress, extract
-from streaming_wavlm.feature_writer import FeatureWriter, OutputError
+from streaming_wavlm.feature_writer import FeatureWriter
 from tiny import tiny_model
 
 MODEL = tiny_model(dtype=torch.float32, chunk_ms=80)

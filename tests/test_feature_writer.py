@@ -13,8 +13,8 @@ import torch
 from safetensors import safe_open
 
 from streaming_wavlm import feature_writer
-from streaming_wavlm.errors import InputError
-from streaming_wavlm.feature_writer import FeatureWriter, OutputError
+from streaming_wavlm.errors import InputError, OutputError
+from streaming_wavlm.feature_writer import FeatureWriter
 from tiny import noise
 
 SHAPE = (3, 5)

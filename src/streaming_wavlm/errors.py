@@ -69,3 +69,7 @@ class MissingDependencyError(StreamingWavLMError, ImportError):
 
 class SuperbError(StreamingWavLMError):
     """A SUPERB task cannot be run as asked."""
+
+
+class OutputError(StreamingWavLMError):
+    """The features cannot be written where they were asked to go."""

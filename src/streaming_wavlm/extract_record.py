@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from .errors import ConfigError
-from .feature_writer import OutputError, writing_failed
+from .errors import ConfigError, OutputError
+from .feature_writer import writing_failed
 from .model import StreamingWavLM
 
 FORMAT_VERSION = 1

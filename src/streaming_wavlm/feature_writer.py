@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import InputError, StreamingWavLMError
+from .errors import InputError, OutputError
 
 FileFormat = Literal["safetensors", "npy"]
 FORMATS: tuple[FileFormat, ...] = ("safetensors", "npy")
@@ -33,10 +33,6 @@ _SAFETENSORS_TYPES = {
     torch.bfloat16: "BF16",
 }
 _NUMPY_TYPES = {torch.float64: "<f8", torch.float32: "<f4", torch.float16: "<f2"}
-
-
-class OutputError(StreamingWavLMError):
-    """The features cannot be written where they were asked to go."""
 
 
 class FeatureWriter:

@@ -1,8 +1,12 @@
 """``python -m streaming_wavlm.superb``: the same as ``streaming-wavlm superb run``."""
 
+import os
 import sys
 
-from .launcher import launch
+# Threads that spin while they wait make a busy machine many times slower; read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from .launcher import launch  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(launch(sys.argv[1:]))
