@@ -6,7 +6,7 @@ import sys
 # Threads that spin while they wait make a busy machine many times slower; read when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from .launcher import launch  # noqa: E402
+from .launcher import launch
 
 if __name__ == "__main__":
     sys.exit(launch(sys.argv[1:]))
