@@ -1,0 +1,50 @@
+"""A batch of audio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streaming_wavlm.config import SAMPLE_RATE
+
+from .decode import Wave
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a process learns from at once.
+
+    Attributes:
+        wavs: 16 kHz audio ``[batch, samples]``, zero past the end of a row; at least one row.
+        lengths: samples of each row, int64 ``[batch]``.
+        names: what the rows are.
+        bad: why each recording that is missing could not be read.
+    """
+
+    wavs: Tensor
+    lengths: Tensor
+    names: tuple[str, ...] = ()
+    bad: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of audio, padding not counted."""
+        return float(self.lengths.sum()) / SAMPLE_RATE
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        wavs, lengths = (tensor.to(device, non_blocking=True) for tensor in (self.wavs, self.lengths))
+        return Batch(wavs, lengths, self.names, self.bad)
+
+
+def padded(waves: Sequence[Wave]) -> tuple[Wave, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    """Return recordings as one array ``[batch, samples]``, zero past their ends, and their lengths."""
+    lengths = np.array([len(wave) for wave in waves], dtype=np.int64)
+    wavs = np.zeros((len(waves), int(lengths.max(initial=0))), dtype=np.float32)
+    for row, wave in zip(wavs, waves, strict=True):
+        row[: len(wave)] = wave
+    return wavs, lengths

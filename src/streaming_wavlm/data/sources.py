@@ -1,0 +1,134 @@
+"""Manifests, folders and Shar as utterances."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import tarfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from streaming_wavlm.audio import audio_info
+from streaming_wavlm.config import SAMPLE_RATE
+from streaming_wavlm.errors import AudioError, MissingDependencyError
+from streaming_wavlm.recordings import find_recordings
+
+from .config import SourceConfig
+from .errors import DataError
+from .utterance import CutUtterance, FileUtterance, SharUtterance, Utterance
+
+logger = logging.getLogger(__name__)
+
+_COLUMNS = ("id", "path", "seconds")
+
+
+def read_source(source: SourceConfig, root: Path) -> list[Utterance]:
+    """Return the recordings of a source, in its order.
+
+    Args:
+        source: what to read.
+        root: the folder that its path is relative to.
+
+    Raises:
+        DataError: it does not exist, is malformed, or holds nothing.
+        MissingDependencyError: it is Lhotse's and Lhotse is not installed.
+    """
+    path = (root / Path(source.path).expanduser()).absolute()
+    if not path.exists():
+        raise DataError(
+            f"there is no data at {str(path)!r} (a source of kind {source.kind!r}); check the path"
+        )
+    readers = {"tsv": _read_tsv, "folder": _read_folder, "shar": _read_shar}
+    reader = readers.get(source.kind, _read_lhotse)
+    utterances = list(reader(path, source, root))
+    if not utterances:
+        kept = (
+            f" that {source.where} and {source.exclude} let through" if source.where or source.exclude else ""
+        )
+        raise DataError(f"{path} holds no recordings{kept}")
+    return utterances
+
+
+def _read_tsv(path: Path, source: SourceConfig, root: Path) -> Iterator[Utterance]:
+    base = path.parent.parent if source.base is None else root / Path(source.base).expanduser()
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, delimiter="\t")
+            columns = reader.fieldnames or ()
+            wanted = {*_COLUMNS, *source.where, *source.exclude}
+            if missing := sorted(wanted - set(columns)):
+                raise DataError(
+                    f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(columns) or 'none'} "
+                    "(a TSV manifest is tab-separated, with a header)"
+                )
+            for number, row in enumerate(reader, start=2):
+                kept = all(row[column] in values for column, values in source.where.items())
+                if kept and not any(row[column] in values for column, values in source.exclude.items()):
+                    yield FileUtterance(row["id"], _samples(row["seconds"], path, number), base / row["path"])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as a TSV manifest: {error}") from error
+
+
+def _samples(seconds: str | None, path: Path, line: int) -> int:
+    try:
+        return round(float(seconds or "") * SAMPLE_RATE)
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"{path} line {line}: seconds must be a number, got {seconds!r}") from error
+
+
+def _read_folder(path: Path, source: SourceConfig, root: Path) -> Iterator[Utterance]:
+    recordings = find_recordings([path]).recordings
+
+    def measured(recording: Any) -> Utterance:
+        try:
+            seconds = audio_info(recording.path).seconds
+        except AudioError as error:
+            # Kept, so that it is counted with the others that cannot be read.
+            logger.warning("%s", error)
+            seconds = 1.0
+        return FileUtterance(str(recording.name), round(seconds * SAMPLE_RATE), recording.path)
+
+    with ThreadPoolExecutor() as pool:
+        yield from pool.map(measured, recordings)
+
+
+def _read_lhotse(path: Path, source: SourceConfig, root: Path) -> Iterator[Utterance]:
+    lhotse = _lhotse()
+    kind = lhotse.CutSet if source.kind == "cuts" else lhotse.RecordingSet
+    try:
+        for item in kind.from_file(path):
+            cut = item if source.kind == "cuts" else item.to_cut()
+            yield CutUtterance(cut.id, round(cut.duration * SAMPLE_RATE), cut)
+    except Exception as error:  # whatever a malformed manifest makes Lhotse raise
+        raise DataError(f"{path} cannot be read as a Lhotse manifest of {source.kind}: {error}") from error
+
+
+def _read_shar(path: Path, source: SourceConfig, root: Path) -> Iterator[Utterance]:
+    lhotse = _lhotse()
+    manifests = sorted(path.glob("cuts.*.jsonl*"))
+    for manifest in manifests:
+        archive = path / f"recording.{manifest.name.split('.')[1]}.tar"
+        try:
+            with tarfile.open(archive, "r:") as tar:
+                places = {
+                    str(Path(member.name).with_suffix("")): (member.offset_data, member.size)
+                    for member in tar
+                    if not member.name.endswith((".json", ".nodata", ".nometa"))
+                }
+            for cut in lhotse.CutSet.from_file(manifest):
+                if cut.id in places:
+                    yield SharUtterance(cut.id, round(cut.duration * SAMPLE_RATE), archive, *places[cut.id])
+        except (OSError, tarfile.TarError, ValueError, KeyError) as error:
+            raise DataError(f"the shard {manifest} with {archive.name} cannot be read: {error}") from error
+
+
+def _lhotse() -> Any:
+    try:
+        import lhotse  # type: ignore[import-untyped, unused-ignore]
+    except ImportError as error:
+        raise MissingDependencyError(
+            'Lhotse manifests and Shar need lhotse: pip install "streaming-wavlm[distill]"'
+        ) from error
+    return lhotse

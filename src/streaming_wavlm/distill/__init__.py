@@ -1,0 +1,1 @@
+"""Distillation: making a streaming student of offline teachers."""

@@ -1,0 +1,162 @@
+"""What a recipe would do and cost: everything is built, a few steps are timed, nothing is written."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import CheckpointNotFoundError
+from .measure import measure_targets
+from .objective import Objective
+from .progress import duration
+from .recipe import Recipe
+from .runtime import build_fabric, precision_of
+from .step import Stepper
+from .validation import validate
+from .workshop import Workshop, build_optimiser, build_workshop
+
+_WARM_UP, _TIMED = 1, 3
+
+
+def plan_stages(stages: Sequence[Recipe]) -> str:
+    """Return the plan of each stage as text.
+
+    A stage that starts from the student of one that has not run is planned as far as its recipe goes.
+
+    Args:
+        stages: as :func:`~streaming_wavlm.distill.recipe.load_recipe` gives them.
+
+    Raises:
+        ConfigError: a recipe's parts do not fit together.
+        DataError: the data cannot be read.
+        CheckpointError: a teacher or a student's start cannot be read.
+    """
+    earlier = [stage.out for stage in stages]
+    plans = []
+    for number, stage in enumerate(stages):
+        source = stage.student.source
+        if number and source and str(Path(source).parent) in earlier[:number] and not Path(source).exists():
+            plans.append(
+                f"{stage.name}\n  starts from {source}, which an earlier stage will leave; "
+                f"{stage.steps} steps; plan it again when that has run"
+            )
+            continue
+        try:
+            plans.append(plan(stage))
+        except CheckpointNotFoundError as error:
+            raise type(error)(f"stage {stage.name}: {error}") from error
+    return "\n\n".join(plans)
+
+
+def plan(recipe: Recipe) -> str:
+    """Return the plan of one stage as text; a few of its steps are done and forgotten.
+
+    Raises:
+        ConfigError: the recipe's parts do not fit together.
+        DataError: the data cannot be read.
+        CheckpointError: a teacher or the student's start cannot be read.
+    """
+    fabric = build_fabric(recipe.runtime)
+    fabric.launch()
+    shop = build_workshop(recipe, fabric)
+    optimiser = build_optimiser(shop.task, recipe.optimiser, fused=recipe.runtime.precision != "16-mixed")
+    module, wrapped = fabric.setup(shop.task, optimiser)
+    measure_targets(shop, fabric, steps=_WARM_UP)
+    do_step = Stepper(shop, fabric, module, wrapped)
+    audio = began = 0.0
+    for step in range(_WARM_UP + _TIMED):
+        if step == _WARM_UP:
+            began = time.monotonic()
+        report = do_step(step, shop.loader.load(step))
+        audio += report.seconds if step >= _WARM_UP else 0.0
+    seconds_per_step = (time.monotonic() - began) / _TIMED
+    measuring = _validation_seconds(shop, fabric)
+    measurements = -(-recipe.steps // recipe.validation.every) if measuring else 0
+    total = seconds_per_step * recipe.steps + measuring * measurements
+    corpus, per_epoch = shop.corpus, shop.plan.steps_per_epoch
+    student, learning = (
+        _count(shop.student.parameters()),
+        _count(p for p in shop.task.parameters() if p.requires_grad),
+    )
+    teachers = ", ".join(
+        f"{name} {_millions(_count(model.parameters()))}" for name, model in shop.teachers.models.items()
+    )
+    speed = audio / _TIMED / seconds_per_step
+    lines = [
+        ("student", f"{_millions(student)} parameters; learning, heads included: {_millions(learning)}"),
+        ("architecture", _architecture(shop)),
+        ("teachers", teachers or "none"),
+        *_pairs(shop),
+        ("chunks", ", ".join(str(size) for size in shop.chunks.sizes) + " ms" ),
+        ("data", f"{corpus.hours:.2f} h in {len(corpus.utterances)} recordings, {corpus.dropped} too short"),
+        ("steps", f"{recipe.steps} = {recipe.steps / per_epoch:.1f} epochs of {per_epoch} steps, "
+                  f"{audio / _TIMED:.0f} s of audio each on {fabric.world_size} processes"),
+        ("device", f"{fabric.device}, {precision_of(recipe.runtime)}, {torch.get_num_threads()} threads"),
+        ("memory", _memory(fabric)),
+        ("time", f"{seconds_per_step:.2f} s a step ({speed:.0f} hours of audio per hour), "
+                 f"{measurements} validations of {measuring:.1f} s: {duration(total)} in all"),
+        ("folder", str(Path(recipe.out).absolute())),
+    ]  # fmt: skip
+    return "\n".join([recipe.name, *(f"  {name:13}{text}" for name, text in lines)])
+
+
+def _architecture(shop: Workshop) -> str:
+    config = shop.student.config
+    return (
+        f"{config.num_layers} layers of {config.dim}, front_pad {config.front_pad}, "
+        f"lookahead {config.lookahead_size}, window {config.window_size}"
+    )
+
+
+def _pairs(shop: Workshop) -> list[tuple[str, str]]:
+    objective = shop.task.objective
+    if not isinstance(objective, Objective):
+        return [
+            ("learns", f"the positional convolution of {objective.config.teacher} ({objective.config.loss})")
+        ]
+    return [
+        (
+            "learns" if number == 0 else "",
+            f"layer {pair.student_layer} from {pair.teacher} {pair.teacher_layer}: {pair.loss}, "
+            f"weight {pair.weight:g}",
+        )
+        for number, pair in enumerate(objective.pairs)
+    ]
+
+
+def _validation_seconds(shop: Workshop, fabric: Any) -> float:
+    """How long one validation takes, judged by the time of its longest batch."""
+    if shop.held_out is None:
+        return 0.0
+    batches = shop.held_out.batches
+    shop.held_out.batches = batches[-fabric.world_size :]
+    began = time.monotonic()
+    validate(shop.task, shop.teachers, shop.held_out, shop.validation_chunks, fabric)
+    shop.held_out.batches = batches
+    seconds = time.monotonic() - began
+    return seconds * len(batches) / int(fabric.world_size)
+
+
+def _memory(fabric: Any) -> str:
+    if fabric.device.type == "cuda":
+        used = torch.cuda.max_memory_allocated(fabric.device)
+        return f"{used / 2**30:.1f} GiB of the device at the steps timed"
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return (
+        f"{peak / 2**30:.1f} GiB of the process at the steps timed; decoded audio kept in memory comes on top"
+    )
+
+
+def _count(parameters: Any) -> int:
+    return sum(parameter.numel() for parameter in parameters)
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.2f} M"

@@ -1,0 +1,118 @@
+"""The curves of a run: JSON lines, TensorBoard, and Weights & Biases if wished."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from ..errors import MissingDependencyError
+from .run_folder import write_json_line, write_text, writing_failed
+
+TRAIN_FILE, VALIDATION_FILE = "train.jsonl", "validation.jsonl"
+
+
+class Recorder:
+    """Writes what a run tells about itself; what an interrupted run told past its last checkpoint is removed.
+
+    Args:
+        folder: the run's.
+        step: steps done before.
+        wandb: project to log to with Weights & Biases; none when None.
+        config: what it is told about the run.
+
+    Raises:
+        MissingDependencyError: TensorBoard or, if it is wished, wandb is not installed.
+        TrainingError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, step: int, wandb: str | None, config: Mapping[str, Any]) -> None:
+        self._files: dict[str, IO[str]] = {}
+        self._board = _tensorboard(folder / "tensorboard", step)
+        self._wandb = _wandb(wandb, folder, config) if wandb else None
+        try:
+            for name in (TRAIN_FILE, VALIDATION_FILE):
+                _forget_after(folder / name, step)
+                self._files[name] = (folder / name).open("a", encoding="utf-8")
+        except OSError as error:
+            raise writing_failed(folder, error) from error
+
+    def train(self, step: int, values: Mapping[str, float]) -> None:
+        """Record numbers of the training after ``step`` steps; slashes may part their names."""
+        self._write(
+            TRAIN_FILE,
+            step,
+            {"step": step, **values},
+            {f"train/{key}": value for key, value in values.items()},
+        )
+
+    def speed(self, step: int, hours_per_hour: float) -> None:
+        """Record how fast it is, as a curve only: the one thing that differs from run to run."""
+        self._board.add_scalar("speed/hours_of_audio_per_hour", hours_per_hour, step)
+
+    def validation(self, step: int, values: Mapping[str, Any], curves: Mapping[str, float]) -> None:
+        """Record a measurement after ``step`` steps.
+
+        Args:
+            step: steps done.
+            values: for the JSON line, nested as it likes.
+            curves: numbers by name, for the curves.
+        """
+        self._write(VALIDATION_FILE, step, {"step": step, **values}, curves)
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files.values():
+            file.close()
+        self._board.close()
+        if self._wandb is not None:
+            self._wandb.finish()
+
+    def _write(self, file: str, step: int, line: Mapping[str, Any], curves: Mapping[str, float]) -> None:
+        try:
+            write_json_line(self._files[file], line)
+            for name, value in curves.items():
+                self._board.add_scalar(name, value, step)
+        except OSError as error:
+            raise writing_failed(Path(self._files[file].name), error) from error
+        if self._wandb is not None:
+            self._wandb.log(dict(curves), step=step)
+
+
+def _forget_after(path: Path, step: int) -> None:
+    """Remove the lines of steps that will be done again, and one that was cut short."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            if line.endswith("\n") and json.loads(line)["step"] <= step:
+                kept.append(line)
+        except (ValueError, KeyError, TypeError):
+            continue
+    write_text(path, "".join(kept))
+
+
+def _tensorboard(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingDependencyError(
+            'training writes its curves with tensorboard: pip install "streaming-wavlm[distill]"'
+        ) from error
+    return SummaryWriter(str(folder), purge_step=step + 1)
+
+
+def _wandb(project: str, folder: Path, config: Mapping[str, Any]) -> Any:
+    try:
+        import wandb  # type: ignore[import-not-found, unused-ignore]
+    except ImportError as error:
+        raise MissingDependencyError(
+            'logging.wandb needs Weights & Biases: pip install "streaming-wavlm[wandb]", or leave it out'
+        ) from error
+    # The folder names the run: a continued run goes on with its curves.
+    name = folder.absolute().name
+    return wandb.init(
+        project=project, name=name, id=name, resume="allow", dir=str(folder), config=dict(config)
+    )

@@ -1,0 +1,74 @@
+"""What changes from step to step, as pure functions of the step: learning rate and chunk size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..config import SAMPLE_RATE, StreamingWavLMConfig
+from ..data.plan import CHUNK
+from ..errors import ConfigError
+from .settings import ChunkChoice, ChunkMs, ScheduleSettings
+
+
+def learning_rate(step: int, steps: int, peak: float, schedule: ScheduleSettings) -> float:
+    """Return the learning rate of a step.
+
+    Args:
+        step: the step, from 0.
+        steps: steps of the run.
+        peak: the highest learning rate.
+        schedule: its course.
+    """
+    if step < schedule.warmup:
+        return peak * (step + 1) / (schedule.warmup + 1)
+    if schedule.kind == "constant":
+        return peak
+    done = min(1.0, (step - schedule.warmup) / max(1, steps - schedule.warmup))
+    left = (1 + math.cos(math.pi * done)) / 2 if schedule.kind == "cosine" else 1 - done
+    return peak * (schedule.final + (1 - schedule.final) * left)
+
+
+class ChunkSampler:
+    """Draws the chunk size of each step; all processes draw the same.
+
+    Args:
+        choices: chunk sizes and how likely each is; the config's own when there are none.
+        config: of the student.
+        seed: of the run.
+
+    Raises:
+        ConfigError: a chunk size is no multiple of the hop.
+    """
+
+    def __init__(self, choices: Sequence[ChunkChoice], config: StreamingWavLMConfig, seed: int) -> None:
+        self.sizes: tuple[ChunkMs, ...] = tuple(choice.ms for choice in choices) or (config.chunk_ms,)
+        if len(set(self.sizes)) < len(self.sizes):
+            raise ConfigError(f"chunks: every size can be given once, got {list(self.sizes)}")
+        for ms in self.sizes:
+            if ms != "whole":
+                config.replace(chunk_ms=ms)
+        weights = np.array([choice.weight for choice in choices] or [1.0])
+        self._chances = weights / weights.sum()
+        self._seed = seed
+
+    def draw(self, step: int) -> ChunkMs:
+        """Return the chunk size of a step."""
+        rng = np.random.default_rng([self._seed, CHUNK, step])
+        return self.sizes[int(rng.choice(len(self.sizes), p=self._chances))]
+
+
+def chunk_in_ms(chunk: ChunkMs, samples: int, config: StreamingWavLMConfig) -> int:
+    """Return a chunk size in milliseconds.
+
+    Args:
+        chunk: milliseconds, or ``"whole"``.
+        samples: length of the longest recording, which ``"whole"`` is to hold.
+        config: of the student.
+    """
+    if chunk != "whole":
+        return chunk
+    hop_ms = config.hop * 1000 // SAMPLE_RATE
+    return hop_ms * max(1, config.num_frames(samples))

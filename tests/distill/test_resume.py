@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import errno
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import streaming_wavlm as sw
+from lab import make_corpus, recipe_values, toy_recipe
+from streaming_wavlm.distill import resume, trainer
+from streaming_wavlm.distill.errors import ResumeError, TrainingError
+from streaming_wavlm.distill.recipe import Recipe, build_stages
+from streaming_wavlm.distill.resume import CheckpointStore
+from streaming_wavlm.distill.run_folder import RunFolder
+from streaming_wavlm.distill.trainer import Trainer
+
+CPU = torch.device("cpu")
+
+
+class Crash(Exception):
+    """What stops a run in these tests."""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    make_corpus(folder)
+    return folder
+
+
+def train(recipe: Recipe) -> dict[str, torch.Tensor]:
+    return sw.load(Trainer(recipe, progress=False).run()).state_dict()
+
+
+def crash_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Stop the run when it has done ``step`` steps, before it can save anything."""
+    account = Trainer._account
+
+    def crashing(self: Trainer, *arguments: Any) -> None:
+        account(self, *arguments)
+        if self._ledger.step == step:
+            raise Crash
+
+    monkeypatch.setattr(Trainer, "_account", crashing)
+
+
+def lines(folder: Path, name: str = "train.jsonl") -> list[str]:
+    return (folder / name).read_text().splitlines()
+
+
+def equal(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> bool:
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, torch.Tensor]]:
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    return folder, train(toy_recipe(root, folder))
+
+
+@pytest.mark.parametrize("step", range(1, 9))
+def test_a_run_stopped_at_any_step_goes_on_as_if_nothing_had_been(
+    root: Path,
+    tmp_path: Path,
+    undisturbed: tuple[Path, dict[str, torch.Tensor]],
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+) -> None:
+    folder, weights = undisturbed
+    recipe = toy_recipe(root, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        crash_after(patch, step)
+        with pytest.raises(Crash):
+            train(recipe)
+    assert not (tmp_path / "run" / "final").exists()
+    assert equal(train(recipe), weights)
+    for name in ("train.jsonl", "validation.jsonl"):
+        assert lines(tmp_path / "run", name) == lines(folder, name)
+
+
+def test_the_run_is_reproducible_and_the_seed_decides(
+    root: Path, tmp_path: Path, undisturbed: tuple[Path, dict[str, torch.Tensor]]
+) -> None:
+    _, weights = undisturbed
+    assert equal(train(toy_recipe(root, tmp_path / "again")), weights)
+    assert not equal(train(toy_recipe(root, tmp_path / "other", seed=4)), weights)
+
+
+def test_dropout_and_readers_and_accumulation_are_resumed_too(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes: dict[str, Any] = {
+        "accumulate": 2,
+        "data": {"workers": 2, "cache": True},
+        "student": {"config": {"dropout": 0.3}},
+        "logging": {"every": 3},
+    }
+    weights = train(toy_recipe(root, tmp_path / "whole", **changes))
+    with monkeypatch.context() as patch:
+        crash_after(patch, 5)
+        with pytest.raises(Crash):
+            train(toy_recipe(root, tmp_path / "run", **changes))
+    assert equal(train(toy_recipe(root, tmp_path / "run", **changes)), weights)
+    assert lines(tmp_path / "run") == lines(tmp_path / "whole")
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    root: Path,
+    tmp_path: Path,
+    undisturbed: tuple[Path, dict[str, torch.Tensor]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _, weights = undisturbed
+    recipe = toy_recipe(root, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        crash_after(patch, 7)
+        with pytest.raises(Crash):
+            train(recipe)
+    last = tmp_path / "run" / "checkpoints" / "step-00000006.pt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        assert equal(train(recipe), weights)
+    assert "step-00000006.pt is damaged" in caplog.text
+
+
+def store_with(folder: Path, *steps: int, keep: int = 3) -> CheckpointStore:
+    store = CheckpointStore(folder, keep)
+    for step in steps:
+        store.save(step, {"value": torch.full((100,), float(step))})
+    return store
+
+
+def test_the_last_checkpoints_and_the_best_are_kept(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, keep=2)
+    for step in range(1, 8):
+        store.save(step, {}, best=3 if step >= 3 else None)
+    assert store.steps() == [3, 6, 7]
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "flip", "no digest"])
+def test_every_damage_is_noticed(tmp_path: Path, damage: str) -> None:
+    store = store_with(tmp_path, 1, 2)
+    path = tmp_path / "step-00000002.pt"
+    content = path.read_bytes()
+    if damage == "no digest":
+        path.with_suffix(".sha256").unlink()
+    else:
+        flipped = content[:700] + bytes([content[700] ^ 1]) + content[701:]
+        path.write_bytes({"cut": content[:-9], "empty": b"", "flip": flipped}[damage])
+    assert store.latest() == 1
+    assert float(store.load(1, CPU)["value"][0]) == 1.0
+    assert store.steps() == [1]  # put aside: it would push sound ones out
+
+
+def test_no_sound_checkpoint_at_all_is_an_error_and_none_is_a_start(tmp_path: Path) -> None:
+    store = store_with(tmp_path, 1)
+    (tmp_path / "step-00000001.pt").write_bytes(b"x")
+    with pytest.raises(ResumeError, match="none of the 1 checkpoints"):
+        store.latest()
+    assert CheckpointStore(tmp_path / "new", 1).latest() is None
+
+
+def test_a_checkpoint_that_was_half_written_does_not_count(tmp_path: Path) -> None:
+    store = store_with(tmp_path, 1)
+    (tmp_path / ".step-00000002.pt.tmp").write_bytes(b"half")
+    (tmp_path / "step-00000002.sha256").write_text("0" * 64)
+    assert store.latest() == 1
+
+
+class FullDisk:
+    """Lets so many bytes through, then says that the disk is full."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def open(self, original: Any) -> Any:
+        disk = self
+
+        def opened(path: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+            file = original(path, mode, *arguments, **options)
+            if "b" in mode and "w" in mode:
+                write = file.write
+
+                def limited(data: Any) -> int:
+                    disk.room -= len(data)
+                    if disk.room < 0:
+                        raise OSError(errno.ENOSPC, "No space left on device")
+                    return write(data)
+
+                return Through(file, limited)
+            return file
+
+        return opened
+
+
+class Through:
+    def __init__(self, file: Any, write: Any) -> None:
+        self._file, self.write = file, write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> Through:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+
+def test_a_full_disk_is_a_clear_error_and_leaves_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_with(tmp_path, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", FullDisk(room=600).open(Path.open))
+        with pytest.raises(TrainingError, match=r"the disk is full.*the last checkpoint is intact"):
+            store.save(2, {"value": torch.zeros(100_000)})
+    assert store.latest() == 1
+    assert not list(tmp_path.glob(".*"))
+    store.save(2, {})
+    assert store.latest() == 2
+
+
+def test_a_full_disk_stops_a_run_which_then_goes_on(
+    root: Path,
+    tmp_path: Path,
+    undisturbed: tuple[Path, dict[str, torch.Tensor]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, weights = undisturbed
+    recipe = toy_recipe(root, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        save = torch.save
+
+        def full(state: Any, file: Any) -> None:
+            if state.get("step") == 6:
+                file.write(b"something")
+                raise OSError(errno.ENOSPC, "No space left on device")
+            save(state, file)
+
+        patch.setattr(resume.torch, "save", full)
+        with pytest.raises(TrainingError, match="the disk is full"):
+            train(recipe)
+    assert equal(train(recipe), weights)
+
+
+@pytest.mark.parametrize("file", ["train.jsonl", "best", "final"])
+def test_a_folder_that_cannot_be_written_is_named(root: Path, tmp_path: Path, file: str) -> None:
+    recipe = toy_recipe(root, tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    if file == "train.jsonl":
+        (tmp_path / "run" / file).mkdir()
+    else:
+        (tmp_path / "run" / f".{file}.new").write_text("in the way")
+    with pytest.raises(TrainingError, match=r"run"):
+        train(recipe)
+
+
+def test_another_recipe_in_the_folder_is_refused_with_what_differs(root: Path, tmp_path: Path) -> None:
+    values = recipe_values(root, tmp_path / "run", steps=2)
+    train(build_stages(values)[0])
+    with pytest.raises(ResumeError) as caught:
+        train(build_stages(values, ["optimiser.lr=0.1", "data.train.0.repeat=2"])[0])
+    assert "optimiser.lr: 0.0005 → 0.1" in str(caught.value)
+    assert "data.train.0.repeat: 1.0 → 2.0" in str(caught.value)
+    assert "seed" not in str(caught.value)
+
+
+def test_longer_training_and_other_logging_go_on_and_shorter_is_refused(root: Path, tmp_path: Path) -> None:
+    values = recipe_values(root, tmp_path / "run", steps=3)
+    train(build_stages(values)[0])
+    train(build_stages(values, ["steps=5", "logging.every=5", "checkpoints.keep=1", "validation.every=1"])[0])
+    assert [json.loads(line)["step"] for line in lines(tmp_path / "run")] == [1, 2, 3, 5]
+    with pytest.raises(ResumeError, match="has done 5 steps, steps is 2"):
+        train(build_stages(values, ["steps=2"])[0])
+
+
+def test_changed_data_are_refused(tmp_path: Path) -> None:
+    make_corpus(tmp_path)
+    values = recipe_values(tmp_path, tmp_path / "run", steps=2)
+    train(build_stages(values)[0])
+    manifest = tmp_path / "voices" / "manifest.tsv"
+    manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[:-2]))
+    with pytest.raises(ResumeError, match="the data of the run"):
+        train(build_stages(values, ["steps=4"])[0])
+
+
+def test_two_runs_cannot_share_a_folder(root: Path, tmp_path: Path) -> None:
+    recipe = toy_recipe(root, tmp_path / "run")
+    holder = RunFolder(tmp_path / "run")
+    holder.open(recipe)
+    with pytest.raises(ResumeError, match="another run is at work"):
+        Trainer(recipe, progress=False).run()
+    holder.close()
+
+
+def test_a_polite_request_to_stop_is_followed_by_a_checkpoint(
+    root: Path,
+    tmp_path: Path,
+    undisturbed: tuple[Path, dict[str, torch.Tensor]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, weights = undisturbed
+    recipe = toy_recipe(root, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        step_once = trainer.Stepper.__call__
+
+        def interrupted(self: Any, step: int, *arguments: Any) -> Any:
+            if step == 4:
+                import os
+                import signal
+
+                os.kill(os.getpid(), signal.SIGTERM)
+            return step_once(self, step, *arguments)
+
+        patch.setattr(trainer.Stepper, "__call__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe)
+    # Asked as step 4 begins, noted there or at the next, and told to all processes at its end.
+    assert CheckpointStore(tmp_path / "run" / "checkpoints", 3).latest() in (5, 6)
+    assert equal(train(recipe), weights)

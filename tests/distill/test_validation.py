@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lab import make_corpus, toy_recipe
+from streaming_wavlm.distill.runtime import build_fabric
+from streaming_wavlm.distill.validation import validate
+from streaming_wavlm.distill.workshop import Workshop, build_workshop
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Workshop:
+    make_corpus(tmp_path)
+    recipe = toy_recipe(
+        tmp_path, tmp_path, objective={"pairs": [{"teacher": "mel", "student_layer": k} for k in (1, 2)]}
+    )
+    return build_workshop(recipe, build_fabric(recipe.runtime))
+
+
+def test_the_numbers_are_those_of_each_recording_alone(shop: Workshop) -> None:
+    fabric = build_fabric(shop.recipe.runtime)
+    found = validate(shop.task, shop.teachers, shop.held_out, (100, "whole"), fabric)
+    errors: dict[int, list[float]] = {1: [], 2: []}
+    for batch in shop.held_out.load():
+        for wav, length in zip(batch.wavs, batch.lengths.tolist(), strict=True):
+            alone = wav[None, :length]
+            with torch.no_grad():
+                targets = shop.teachers.models["mel"](alone)
+                output = shop.student(alone, chunk_ms=100)
+                lesson = {"mel": targets}
+                for layer, item in zip((1, 2), shop.task.objective.aligned(output, lesson), strict=True):
+                    mask = item.mask
+                    gap = (
+                        (item.prediction - item.target)[mask].square().sum(),
+                        item.target[mask].square().sum(),
+                    )
+                    errors[layer].append([float(value) for value in gap])
+    for layer, sums in errors.items():
+        error, size = np.sum(sums, axis=0)
+        agreement = found.agreement["100"][f"mel/mse/{layer}--1"]
+        assert agreement.relative_error == pytest.approx((error / size) ** 0.5, rel=1e-4)
+    assert set(found.losses) == {"100", "whole"}
+    assert found.losses["100"] != found.losses["whole"]
+    assert found.score == pytest.approx(sum(found.losses.values()) / 2)
+
+
+def test_measuring_leaves_no_trace(shop: Workshop) -> None:
+    before = {name: weight.clone() for name, weight in shop.task.state_dict().items()}
+    validate(shop.task, shop.teachers, shop.held_out, (100,), build_fabric(shop.recipe.runtime))
+    assert shop.task.training
+    assert all(torch.equal(weight, before[name]) for name, weight in shop.task.state_dict().items())
+    assert all(weight.grad is None for weight in shop.task.parameters())
+    assert not any(parameter.requires_grad for parameter in shop.teachers.models["mel"].parameters())
