@@ -9,11 +9,11 @@ import torch
 from step import build
 from timing import interleaved
 
-AGES_MINUTES = (1, 10)
+AGES_MINUTES = (1, 60)
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Stream ten minutes through ``mini`` and compare the cost of a chunk, and the memory, at each age.
+    """Stream an hour through ``mini`` and compare the cost of a chunk, and the memory, at each age.
 
     Args:
         rounds: measured rounds.

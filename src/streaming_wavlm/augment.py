@@ -20,7 +20,7 @@ _SILENCE = 1e-9
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How audio is corrupted; teacher and student hear the same.
+    """How audio is corrupted.
 
     Attributes:
         noise_share: the share of recordings that get noise over their whole length.
@@ -30,6 +30,8 @@ class AugmentConfig:
         overlap_snr_db: ratio of the whole recording's power to that of the other voice where it speaks.
         gain_share: the share of recordings whose level changes.
         gain_db: by how much, drawn evenly from this range.
+        clean_teacher: let the teachers hear the recordings as they were, at their own level: the student
+            learns to hear through the noise, and the targets can be cached. Otherwise both hear the same.
     """
 
     noise_share: float = 0.1
@@ -38,6 +40,7 @@ class AugmentConfig:
     overlap_snr_db: tuple[float, float] = (-5.0, 5.0)
     gain_share: float = 1.0
     gain_db: tuple[float, float] = (-12.0, 6.0)
+    clean_teacher: bool = False
 
     def __post_init__(self) -> None:
         for name in ("noise_share", "overlap_share", "gain_share"):

@@ -96,3 +96,11 @@ def test_repeats_are_whole_and_a_new_random_part() -> None:
 def test_a_recording_longer_than_a_batch_is_refused() -> None:
     with pytest.raises(ConfigError, match="raise batch_seconds or lower max_seconds"):
         make(np.array([1000, 2_000_000]))
+
+
+def test_the_random_part_goes_by_its_fractions() -> None:
+    samples = lengths(400)
+    repeats = np.where(np.arange(400) < 200, 0.8, 0.2)
+    plan = BatchPlan(samples, repeats, batch_samples=960_000, buckets=4, seed=0)
+    often = np.concatenate(epoch(plan)) < 200
+    assert often.mean() == pytest.approx(0.8, abs=0.06)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from lab import make_corpus
@@ -90,12 +91,14 @@ def test_unreadable_recordings_are_left_out_and_named(root: Path) -> None:
     whole = take(make_loader(root), 20)
     (root / "voices/audio/voice03.wav").write_bytes(b"no audio")
     (root / "voices/audio/voice04.wav").unlink()
+    soundfile.write(root / "voices/audio/voice07.wav", np.full(8000, np.nan), RATE, subtype="FLOAT")
     damaged = take(make_loader(root), 20)
     bad = [why for batch in damaged for why in batch.bad]
     assert any("voice03.wav" in why for why in bad)
     assert any("voice04.wav" in why for why in bad)
+    assert any("voice07.wav holds NaN" in why for why in bad)
     for before, after in zip(whole, damaged, strict=True):
-        kept = [name for name in before.names if name not in ("voice03", "voice04")]
+        kept = [name for name in before.names if name not in ("voice03", "voice04", "voice07")]
         assert kept == list(after.names) or not kept
         assert len(after.names)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from streaming_wavlm.distill.recipe import Recipe
 from streaming_wavlm.distill.runtime import build_fabric
 from streaming_wavlm.distill.step import Stepper
 from streaming_wavlm.distill.trainer import Trainer
+from streaming_wavlm.distill.validation import validate
 from streaming_wavlm.distill.workshop import build_optimiser, build_workshop
 
 STEPS = 3
@@ -113,6 +115,30 @@ def test_accumulated_batches_have_nearly_the_gradients_of_one(tmp_path: Path) ->
     weighted = largest(gradients(recipe, join=False), joint)
     assert weighted < 0.05
     assert largest(gradients(recipe, join=False, weighted=False), joint) > 3 * weighted
+
+
+def measure(root: Path, out: Path) -> None:
+    recipe = toy_recipe(root, out)
+    fabric = build_fabric(recipe.runtime)
+    fabric.launch()
+    shop = build_workshop(recipe, fabric)
+    assert shop.held_out is not None
+    found = validate(shop.task, shop.teachers, shop.held_out, shop.validation_chunks, fabric)
+    (out / f"found{fabric.global_rank}.json").write_text(json.dumps(found.values()))
+
+
+def test_two_processes_measure_what_one_measures(tmp_path: Path) -> None:
+    make_corpus(tmp_path)
+    (tmp_path / "alone").mkdir()
+    measure(tmp_path, tmp_path / "alone")
+    finish(start_group(measure, 2, tmp_path, tmp_path))
+    alone = json.loads((tmp_path / "alone" / "found0.json").read_text())
+    both = [json.loads((tmp_path / f"found{rank}.json").read_text()) for rank in (0, 1)]
+    assert both[0] == both[1]
+    assert both[0]["score"] == pytest.approx(alone["score"], rel=1e-6)
+    for chunk, found in alone["chunks"].items():
+        for name, numbers in found["pairs"].items():
+            assert both[0]["chunks"][chunk]["pairs"][name] == pytest.approx(numbers, rel=1e-6)
 
 
 def train_in_group(root: Path, out: Path, stop_at: int | None) -> None:

@@ -15,6 +15,7 @@ from offline_models import huggingface_model
 from streaming_wavlm.distill import workshop
 from streaming_wavlm.distill.errors import TrainingError
 from streaming_wavlm.distill.recipe import build_stages
+from streaming_wavlm.distill.settings import OptimiserSettings
 from streaming_wavlm.distill.step import Stepper
 from streaming_wavlm.distill.trainer import Trainer, distill
 from streaming_wavlm.errors import ConfigError
@@ -103,8 +104,9 @@ def test_what_is_frozen_stays_and_the_rest_moves(root: Path) -> None:
         assert torch.equal(weight, after[name]) == name.startswith(frozen), name
 
 
-def test_teacher_and_student_hear_the_same_corrupted_audio(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("clean", [False, True])
+def test_teacher_and_student_hear_the_same_corrupted_audio_unless_it_shall_be_clean(
+    clean: bool, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: dict[str, list[torch.Tensor]] = {"teacher": [], "student": []}
     build = workshop.build_workshop
@@ -122,9 +124,13 @@ def test_teacher_and_student_hear_the_same_corrupted_audio(
         return shop
 
     monkeypatch.setattr("streaming_wavlm.distill.trainer.build_workshop", listening)
-    train(root, augment={"noise_share": 1.0, "overlap_share": 0.0}, data={"dev": []})
+    augment = {"noise_share": 1.0, "overlap_share": 0.0, "gain_share": 0.0, "noise_snr_db": [0.0, 0.0]}
+    train(root, augment={**augment, "clean_teacher": clean}, data={"dev": []})
     assert len(heard["student"]) == 8
-    assert all(torch.equal(a, b) for a, b in zip(heard["teacher"], heard["student"], strict=True))
+    for teacher, student in zip(heard["teacher"], heard["student"], strict=True):
+        assert torch.equal(teacher, student) == (not clean)
+        ratio = teacher.square().mean() / student.square().mean()
+        assert ratio == pytest.approx(0.5 if clean else 1.0, abs=0.1)  # as much noise as voice
 
 
 def test_bad_files_are_skipped_counted_and_named(root: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -268,16 +274,28 @@ def test_training_data_cannot_be_the_data_to_measure_on(root: Path) -> None:
         train(root, data={"train": [source], "dev": [source]})
 
 
+def with_gradient_scaling(runtime: Any) -> Any:
+    """Fabric with float16 and a scaler on the CPU, where it would choose bfloat16 of its own."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins import MixedPrecision
+
+    torch.set_num_threads(1)
+    # It starts too high on purpose: the first steps overflow.
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**20, growth_interval=3)
+    return Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu", scaler))
+
+
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
-def test_mixed_precision_trains_and_resumes(root: Path, precision: str) -> None:
+def test_mixed_precision_trains_and_resumes(
+    root: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    if precision == "16-mixed":
+        monkeypatch.setattr("streaming_wavlm.distill.trainer.build_fabric", with_gradient_scaling)
     runtime = {"precision": precision}
     weights = sw.load(train(root, "whole", runtime=runtime)).state_dict()
-    stepped = 0
     step_once = Stepper.__call__
 
     def crashing(self: Stepper, step: int, *arguments: Any) -> Any:
-        nonlocal stepped
-        stepped += 1
         if step == 5:
             raise InterruptedError
         return step_once(self, step, *arguments)
@@ -286,6 +304,25 @@ def test_mixed_precision_trains_and_resumes(root: Path, precision: str) -> None:
         patch.setattr(Stepper, "__call__", crashing)
         with pytest.raises(InterruptedError):
             train(root, "run", runtime=runtime)
-    assert stepped == 6
     resumed = sw.load(train(root, "run", runtime=runtime)).state_dict()
     assert all(torch.equal(resumed[name], weights[name]) for name in weights)
+    assert told(root / "run") == told(root / "whole")
+    state = torch.load(root / "run" / "checkpoints" / "step-00000008.pt", weights_only=True)
+    if precision == "16-mixed":
+        assert 0 < told(root / "run")[-1]["skipped"] < 8
+        assert state["scaler"]["scale"] < 2.0**20
+
+
+def test_matrices_decay_and_the_rest_does_not() -> None:
+    student = tiny_model(dtype=torch.float32)
+    student.norm.requires_grad_(False)
+    decaying, others = workshop.build_optimiser(
+        student, OptimiserSettings(weight_decay=0.1), True
+    ).param_groups
+    assert (decaying["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
+    names = {id(weight): name for name, weight in student.named_parameters()}
+    assert "encoder.layers.0.feed_forward.in_proj.weight" in {names[id(w)] for w in decaying["params"]}
+    assert all(weight.ndim > 1 for weight in decaying["params"])
+    found = {names[id(weight)] for weight in others["params"]}
+    assert {"encoder.layers.0.attention.gru_rel_pos_const", "feature_extractor.layers.0.norm.weight"} <= found
+    assert len(names) - 2 == len(decaying["params"]) + len(others["params"])  # what is frozen is in neither

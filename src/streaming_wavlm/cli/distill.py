@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from .options import new_parser
@@ -50,5 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
     from ..distill.trainer import distill
 
     folder = distill(stages, progress=not arguments.no_progress)
-    print(f"the student is in {folder}")
+    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
+        print(f"the student is in {folder}")
     return 0

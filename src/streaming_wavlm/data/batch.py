@@ -23,12 +23,19 @@ class Batch:
         lengths: samples of each row, int64 ``[batch]``.
         names: what the rows are.
         bad: why each recording that is missing could not be read.
+        clean: the same audio before it was corrupted, where the teachers are to hear that.
     """
 
     wavs: Tensor
     lengths: Tensor
     names: tuple[str, ...] = ()
     bad: tuple[str, ...] = ()
+    clean: Tensor | None = None
+
+    @property
+    def taught(self) -> Tensor:
+        """What the teachers hear, ``[batch, samples]``."""
+        return self.wavs if self.clean is None else self.clean
 
     @property
     def seconds(self) -> float:
@@ -38,7 +45,8 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
         wavs, lengths = (tensor.to(device, non_blocking=True) for tensor in (self.wavs, self.lengths))
-        return Batch(wavs, lengths, self.names, self.bad)
+        clean = None if self.clean is None else self.clean.to(device, non_blocking=True)
+        return Batch(wavs, lengths, self.names, self.bad, clean)
 
 
 def padded(waves: Sequence[Wave]) -> tuple[Wave, np.ndarray[tuple[int], np.dtype[np.int64]]]:

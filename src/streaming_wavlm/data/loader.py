@@ -37,6 +37,7 @@ class Loader:
         min_samples: what is shorter counts as unreadable.
         max_samples: what is longer is cut at random.
         transform: changes each batch, such as :class:`~streaming_wavlm.augment.Augment`.
+        keep_clean: give the audio before ``transform``, too.
         workers: threads that read ahead; with 0, each step is read when it is asked for.
     """
 
@@ -50,6 +51,7 @@ class Loader:
         min_samples: int,
         max_samples: int,
         transform: Transform | None = None,
+        keep_clean: bool = False,
         workers: int = 0,
     ) -> None:
         self._reader = reader
@@ -58,6 +60,7 @@ class Loader:
         self._seed = seed
         self._limits = min_samples, max_samples
         self._transform = transform
+        self._keep_clean = keep_clean
         self._workers = workers
 
     def steps(self, start: int = 0) -> Generator[tuple[Batch, ...]]:
@@ -95,10 +98,10 @@ class Loader:
                 break
         if not waves:
             raise DataError(f"{len(bad)} recordings in a row cannot be read, the last because: {bad[-1]}")
-        wavs, lengths = padded(waves)
-        if self._transform is not None:
-            wavs = self._transform(wavs, lengths, rng)
-        return Batch(torch.from_numpy(wavs), torch.from_numpy(lengths), tuple(names), tuple(bad))
+        clean, lengths = padded(waves)
+        wavs = clean if self._transform is None else self._transform(clean, lengths, rng)
+        kept = torch.from_numpy(clean) if self._keep_clean else None
+        return Batch(torch.from_numpy(wavs), torch.from_numpy(lengths), tuple(names), tuple(bad), kept)
 
     def _candidates(self, planned: Indices) -> Iterator[int]:
         """What was planned and, should nothing of it be readable, what comes next: no batch is empty."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -104,7 +105,7 @@ class Ledger:
 
     def is_best(self, score: float) -> bool:
         """Note the score of a validation; return whether it is the lowest so far."""
-        if self.best_score is not None and not score < self.best_score:
+        if not math.isfinite(score) or (self.best_score is not None and score >= self.best_score):
             return False
         self.best_score, self.best_step = score, self.step
         return True

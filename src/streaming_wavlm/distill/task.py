@@ -94,10 +94,11 @@ class Teachers:
 
     def teach(self, batch: Batch) -> dict[str, Targets] | PositionalTargets:
         """Return what the teachers say about a batch, each computed once."""
+        wavs, lengths = batch.taught, batch.lengths
         if self.positional is not None:
-            return self.models[self.positional].positional(batch.wavs, batch.lengths)
-        targets = {name: model(batch.wavs, batch.lengths) for name, model in self.models.items()}
+            return self.models[self.positional].positional(wavs, lengths)
+        targets = {name: model(wavs, lengths) for name, model in self.models.items()}
         if self.self_layers:
             with torch.no_grad():
-                targets[SELF] = targets_of(self.student, batch.wavs, batch.lengths, self.self_layers)
+                targets[SELF] = targets_of(self.student, wavs, lengths, self.self_layers)
         return targets

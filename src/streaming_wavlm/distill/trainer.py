@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,8 @@ class Trainer:
         ledger.count_data(report.seen, report.bad, report.seconds, self.recipe.data.max_bad_share)
         ledger.count_step(report.finite, self.recipe.limits)
         parts = {f"loss/{name}": value for name, value in report.parts.items()}
-        ledger.add({"loss": report.loss, "gradient": report.gradient, **parts})
+        if report.finite:
+            ledger.add({"loss": report.loss, "gradient": report.gradient, **parts})
         progress.advance(ledger.step, report.seconds, {"loss": report.loss})
         if self._due(self.recipe.logging.every):
             point = ledger.take_point()
@@ -170,7 +172,8 @@ class Trainer:
         """Measure the student; export it if it is the best so far."""
         assert shop.held_out is not None  # noqa: S101  (its caller looked)
         found = validate(shop.task, shop.teachers, shop.held_out, shop.validation_chunks, fabric)
-        self._ledger.validation = {"step": self._ledger.step, **found.values()}
+        if math.isfinite(found.score):  # JSON knows no NaN
+            self._ledger.validation = {"step": self._ledger.step, **found.values()}
         best = self._ledger.is_best(found.score)
         if recorder is not None:
             recorder.validation(self._ledger.step, found.values(), found.curves())

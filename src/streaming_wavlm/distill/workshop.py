@@ -87,6 +87,7 @@ def build_workshop(recipe: Recipe, fabric: Any) -> Workshop:
         min_samples=_samples(data.min_seconds),
         max_samples=_samples(data.max_seconds),
         transform=_augment(recipe),
+        keep_clean=recipe.augment is not None and recipe.augment.clean_teacher,
         workers=data.workers,
     )
     student = build_student(recipe.student, recipe.seed)
