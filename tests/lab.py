@@ -11,22 +11,11 @@ import soundfile
 
 from streaming_wavlm.distill.recipe import Recipe, build_stages
 from streaming_wavlm.experiment import merge
+from tiny import TINY
 
 RATE = 16_000
-STUDENT: dict[str, Any] = {
-    "hidden_dims": [8] * 7,
-    "num_layers": 2,
-    "dim": 16,
-    "ffn_dim": 32,
-    "num_heads": 2,
-    "conv_pos": 8,
-    "conv_pos_groups": 2,
-    "num_buckets": 32,
-    "max_distance": 64,
-    "window_size": 32,
-    "lookahead_size": "chunk",
-    "chunk_ms": 200,
-}
+# Lists, as a recipe's YAML has them.
+STUDENT: dict[str, Any] = {**TINY, "hidden_dims": [8] * 7, "lookahead_size": "chunk", "chunk_ms": 200}
 
 
 def voice(samples: int, seed: int) -> np.ndarray:

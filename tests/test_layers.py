@@ -14,7 +14,7 @@ import streaming_wavlm
 
 ROOT = Path(streaming_wavlm.__file__).parent
 LEVELS = [
-    {"errors", "keys", "presets", "config", "config_file"},
+    {"errors", "keys", "presets", "config", "config_file", "files", "terminal"},
     {"state", "output", "checks", "checkpoint", "experiment"},
     {"visibility", "conv", "attention", "hub"},
     {"encoder"},

@@ -15,6 +15,7 @@ import torch
 
 from .errors import ConfigError, OutputError
 from .feature_writer import writing_failed
+from .files import replacing
 from .model import StreamingWavLM
 
 FORMAT_VERSION = 1
@@ -118,9 +119,8 @@ class ExtractRecord:
         try:
             out.mkdir(parents=True, exist_ok=True)
             journal.unlink(missing_ok=True)
-            partial = out / f".{SETTINGS_NAME}.partial"
-            partial.write_text(json.dumps(settings.to_dict(), indent=2) + "\n", encoding="utf-8")
-            partial.replace(settings_file)
+            with replacing(settings_file) as temporary:
+                temporary.write_text(json.dumps(settings.to_dict(), indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise writing_failed(settings_file, error) from error
         return cls(out, {})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch.utils import _pytree as pytree
 
 from .config import StreamingWavLMConfig
 from .errors import StateError, StateMismatchError
+from .files import replacing
 
 _FORMAT = "streaming_wavlm.state.v1"
 
@@ -113,6 +113,7 @@ class StreamState:
         Raises:
             StateError: the file cannot be written.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         target = Path(path)
@@ -121,14 +122,9 @@ class StreamState:
         }
         metadata = {"format": _FORMAT, "fingerprint": self.fingerprint}
         try:
-            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-            os.close(handle)
-            try:
+            with replacing(target) as temporary:
                 save_file(tensors, temporary, metadata=metadata)
-                Path(temporary).replace(target)
-            finally:
-                Path(temporary).unlink(missing_ok=True)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:  # the latter wraps the system's
             raise StateError(f"cannot write the stream state to {target}: {error}") from error
 
     @classmethod

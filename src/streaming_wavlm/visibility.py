@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from .config import StreamingWavLMConfig
@@ -54,10 +55,8 @@ def horizon(config: StreamingWavLMConfig, frame: int) -> int:
     Returns:
         Samples from the start of the stream: the frame depends on samples before this one only.
     """
-    end = min(
-        (frame // config.block_frames + 1) * config.block_frames,
-        (frame // config.chunk_frames + 1) * config.chunk_frames,
-    )
+    going_on = torch.tensor([[frame + config.chunk_frames]])
+    end = int(visible_end(torch.tensor([[frame]]), going_on, config.block_frames, config.chunk_frames))
     # The last visible frame hears one sample of its own hop with kernel-1 padding, all of it otherwise.
     heard = 1 if config.front_pad == "kernel-1" else config.hop
     return (end - 1) * config.hop + heard

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 from streaming_wavlm.config import FORMAT_VERSION, StreamingWavLMConfig
 from streaming_wavlm.config_file import MODEL_TYPE
 from streaming_wavlm.errors import CheckpointError, ConfigError
+from streaming_wavlm.files import replacing
 
 from .bundle import CONFIG_FILE, WEIGHTS_FILE
 from .card import model_card
@@ -89,9 +89,5 @@ def config_text(
 
 
 def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+from ..terminal import rich_bar
+
 _PLAIN_SECONDS = 10.0
 
 
@@ -27,7 +29,7 @@ class Bar:
 
     def __enter__(self) -> Self:
         if self._shown and sys.stderr.isatty():
-            self._rich = _rich_progress()
+            self._rich = rich_bar()
         if self._rich is not None:
             self._rich.start()
             self._task = self._rich.add_task(self._title, total=None, note="")
@@ -52,16 +54,3 @@ class Bar:
         elif self._shown and time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + _PLAIN_SECONDS
             sys.stderr.write(f"{self._title}: {done} of {total}, {note}\n")
-
-
-def _rich_progress() -> Any:
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-    except ImportError:
-        return None
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )  # fmt: skip
-    return Progress(*columns, console=Console(stderr=True))

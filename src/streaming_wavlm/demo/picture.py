@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..audio import Samples
 from ..config import SAMPLE_RATE
 from ..errors import MissingDependencyError
+from ..files import replacing
 from .streaming import Measurement
 
 if TYPE_CHECKING:
@@ -96,9 +97,8 @@ def draw(
     _colour_bar(figure, similarity, squares, "similarity")
     _colour_bar(figure, far, strips, "relative distance")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, dpi=100, format="png")
-    partial.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100, format="png")
 
 
 def self_similarity(features: Array) -> Array:

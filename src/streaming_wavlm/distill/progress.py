@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from ..terminal import rich_bar
+
 _LINE_SECONDS = 15.0
 _HOUR = 3600.0
 
@@ -32,7 +34,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         if self._shown and sys.stderr.isatty():
-            self._bar = _rich_bar()
+            self._bar = rich_bar()
         if self._bar is not None:
             self._bar.start()
             self._task = self._bar.add_task(self._title, total=self._steps, completed=self._first, note="")
@@ -85,16 +87,3 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
-
-
-def _rich_bar() -> Any:
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-    except ImportError:
-        return None
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )  # fmt: skip
-    return Progress(*columns, console=Console(stderr=True))

@@ -14,6 +14,7 @@ from typing import IO, Any
 import yaml
 
 from ..experiment import differences, to_values, to_yaml
+from ..files import replacing
 from .errors import ResumeError, TrainingError
 from .recipe import Recipe
 
@@ -96,14 +97,9 @@ class RunFolder:
 
 def write_text(path: Path, text: str) -> None:
     """Put a text file in its place, whole."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            sync(file)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        sync(file)
 
 
 def write_json_line(file: IO[str], values: Mapping[str, Any]) -> None:

@@ -7,11 +7,11 @@ import py_compile
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SuperbError
+from ..files import replacing
 from . import hook
 
 _MODULE = "_streaming_wavlm_hook"
@@ -99,15 +99,9 @@ def _site(folder: str | os.PathLike[str] | None) -> Path:
 
 
 def _write(path: Path, text: str) -> Path:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.chmod(0o644)
     return path
 
 

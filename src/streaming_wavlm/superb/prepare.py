@@ -19,6 +19,7 @@ from .. import corpus
 from ..config import SAMPLE_RATE
 from ..corpus import Clip
 from ..errors import SuperbError
+from ..files import replacing
 from .tasks import CONFIGS
 
 # The numbers that VoxCeleb1's list of splits uses, and the folder each split's recordings are in.
@@ -162,6 +163,5 @@ def _write_config(folder: Path, final: Path) -> None:
         "file_path": str(final),
         "meta_data": str(final / "veri_test_class.txt"),
     }
-    partial = folder / ".config.yaml.partial"
-    partial.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    partial.replace(folder / "config.yaml")
+    with replacing(folder / "config.yaml") as temporary:
+        temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from ...files import replacing
 from .base import PositionalTargets, Teacher
 
 logger = logging.getLogger(__name__)
@@ -119,16 +119,13 @@ class CachedTeacher(Teacher):
         if self._bytes + size + 1024 > self.max_bytes:
             self._stop(f"it holds {self._bytes / 1e9:.2f} of {self.max_bytes / 1e9:.2f} GB")
             return
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, temporary)
-            self._bytes += temporary.stat().st_size
-            temporary.replace(path)
+            with replacing(path) as temporary:
+                save_file(tensors, temporary)
+                self._bytes += temporary.stat().st_size
         except (OSError, SafetensorError) as error:
             self._stop(str(error))
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _stop(self, why: str) -> None:
         self._storing = False

@@ -1,0 +1,30 @@
+"""A file is replaced whole, or what was there stays."""
+
+from __future__ import annotations
+
+import pytest
+
+from streaming_wavlm.files import replacing
+
+
+def test_a_complete_file_takes_its_place_and_leaves_nothing_beside(tmp_path) -> None:
+    (tmp_path / "a").write_text("old")
+    with replacing(tmp_path / "a") as temporary:
+        temporary.write_text("new")
+        assert (tmp_path / "a").read_text() == "old"
+    assert (tmp_path / "a").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_an_error_on_the_way_keeps_what_was_there(tmp_path) -> None:
+    (tmp_path / "a").write_text("old")
+
+    def fail_half_way() -> None:
+        with replacing(tmp_path / "a") as temporary:
+            temporary.write_text("ne")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way()
+    assert (tmp_path / "a").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
