@@ -16,7 +16,7 @@ from .geometry import student_geometry
 from .heads import Head
 from .losses import loss_function
 from .objective_config import ObjectiveConfig, PairConfig
-from .target_norm import Average, ChannelNorm, normalised
+from .target_norm import MEASURED, Average, ChannelNorm, normalised
 from .teachers.base import Targets, TeacherSpec
 
 
@@ -77,7 +77,7 @@ class Objective(nn.Module):
         self.heads = nn.ModuleDict(
             {_key(pair): self._head(pair, self.teachers[pair.teacher]) for pair in self.pairs}
         )
-        measured = [pair for pair in self.pairs if pair.target_norm == "channel"]
+        measured = [pair for pair in self.pairs if pair.target_norm in MEASURED]
         self.norms = nn.ModuleDict(
             {_key(pair): ChannelNorm(self.teachers[pair.teacher].dim) for pair in measured}
         )
@@ -130,8 +130,6 @@ class Objective(nn.Module):
         wanted = self._wanted(pair, targets)
         if _key(pair) in self.norms:
             wanted = self.norms[_key(pair)](wanted)
-        else:
-            wanted = normalised(wanted, targets.lengths, pair.target_norm)
         if targets.geometry is None:
             mask = (exists & (targets.lengths > 0)[:, None])[:, : prediction.shape[1]]
             target = wanted.expand(-1, prediction.shape[1], -1)
@@ -166,7 +164,8 @@ class Objective(nn.Module):
         return [(pair, norm) for pair, norm in norms if isinstance(norm, ChannelNorm)]
 
     def _wanted(self, pair: PairConfig, targets: Targets) -> Tensor:
-        return targets.layer(_resolved(pair.teacher_layer, self.teachers[pair.teacher].num_layers, first=0))
+        layer = _resolved(pair.teacher_layer, self.teachers[pair.teacher].num_layers, first=0)
+        return normalised(targets.layer(layer), targets.lengths, pair.target_norm)
 
     def _targets(self, pair: PairConfig, targets: Mapping[str, Targets]) -> Targets:
         if pair.teacher not in targets:

@@ -32,7 +32,8 @@ class PairConfig:
             is ``"mean_std"`` for such a teacher.
         shift: teacher frames to look on from the one that has heard the same.
         target_norm: normalise each target frame over its width (``"layer"``), each channel over the recording
-            (``"instance"``), or over the corpus (``"channel"``).
+            (``"instance"``) or over the corpus (``"channel"``), or first each frame, then each channel over
+            the corpus (``"layer_channel"``).
         window: frames within which ``"gram"`` compares.
 
     Raises:

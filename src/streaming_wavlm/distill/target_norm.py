@@ -12,8 +12,10 @@ from torch.nn import functional as F
 from ..errors import StateError
 from .losses import in_full_precision
 
-TargetNorm = Literal["none", "layer", "instance", "channel"]
-TARGET_NORMS: tuple[str, ...] = ("none", "layer", "instance", "channel")
+TargetNorm = Literal["none", "layer", "instance", "channel", "layer_channel"]
+TARGET_NORMS: tuple[str, ...] = ("none", "layer", "instance", "channel", "layer_channel")
+# Those that need the corpus to be measured first.
+MEASURED: tuple[str, ...] = ("channel", "layer_channel")
 _EPSILON = 1e-5
 
 # Maps numbers of this process to their mean over the processes.
@@ -26,12 +28,13 @@ def normalised(targets: Tensor, lengths: Tensor, kind: TargetNorm) -> Tensor:
     Args:
         targets: of one layer, ``[batch, frames, dim]``.
         lengths: frames of each row, int64 ``[batch]``.
-        kind: ``"layer"`` over the width of each frame, ``"instance"`` over the frames of each channel.
+        kind: ``"layer"`` over the width of each frame, ``"instance"`` over the frames of each channel; of
+            ``"layer_channel"`` the first half, a :class:`ChannelNorm` does the second.
     """
-    if kind == "none":
+    if kind in ("none", "channel"):
         return targets
     targets = in_full_precision(targets)
-    if kind == "layer":
+    if kind in ("layer", "layer_channel"):
         return F.layer_norm(targets, targets.shape[-1:])
     present = _present(targets, lengths)[:, :, None]
     count = present.sum(1, keepdim=True).clamp(min=1)
@@ -95,7 +98,7 @@ class ChannelNorm(nn.Module):
         self._ready = self._ready or self.measured
         if not self._ready:
             raise StateError(
-                'target_norm "channel" needs statistics of the targets: measure some batches before training'
+                'target_norm "channel" and "layer_channel" need statistics of the targets: measure some batches before training'
             )
         scale = (self.squares - self.mean.square()).clamp(min=_EPSILON).rsqrt()
         return ((in_full_precision(targets) - self.mean) * scale).to(in_full_precision(targets).dtype)
