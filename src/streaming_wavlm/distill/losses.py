@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LossKind = Literal["mse", "l1", "l1_cosine", "cosine", "gram"]
-LOSS_KINDS: tuple[str, ...] = ("mse", "l1", "l1_cosine", "cosine", "gram")
+LossKind = Literal["mse", "l1", "l1_cosine", "cosine", "gram", "units"]
+LOSS_KINDS: tuple[str, ...] = ("mse", "l1", "l1_cosine", "cosine", "gram", "units")
+# Those that compare something else than a prediction with a target of its width.
+INDIRECT: tuple[str, ...] = ("gram", "units")
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ def loss_function(kind: LossKind, window: int = 50) -> LossFunction:
 
     Args:
         kind: ``"mse"``; ``"l1"``; ``"cosine"``, one minus it; ``"l1_cosine"``, DistilHuBERT's sum (arXiv
-            2110.01900); ``"gram"``, which compares how similar frames are to each other.
+            2110.01900); ``"gram"``, which compares how similar frames are to each other. ``"units"`` has a
+            codebook, and is :class:`~streaming_wavlm.distill.units.Codebook` itself.
         window: frames within which ``"gram"`` compares.
     """
     if kind == "gram":

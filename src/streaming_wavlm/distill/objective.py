@@ -14,10 +14,11 @@ from ..output import WavLMOutput
 from .alignment import aligned_targets, teacher_indices
 from .geometry import student_geometry
 from .heads import Head
-from .losses import loss_function
+from .losses import INDIRECT, LossFunction, loss_function
 from .objective_config import ObjectiveConfig, PairConfig
 from .target_norm import MEASURED, Average, ChannelNorm, normalised
 from .teachers.base import Targets, TeacherSpec
+from .units import Codebook, Gather
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,13 @@ class Objective(nn.Module):
         self.norms = nn.ModuleDict(
             {_key(pair): ChannelNorm(self.teachers[pair.teacher].dim) for pair in measured}
         )
+        self.codebooks = nn.ModuleDict(
+            {
+                _key(pair): Codebook(pair.units, self.teachers[pair.teacher].dim)
+                for pair in self.pairs
+                if pair.loss == "units"
+            }
+        )
 
     def forward(
         self, output: WavLMOutput, targets: Mapping[str, Targets], average: Average | None = None
@@ -98,7 +106,7 @@ class Objective(nn.Module):
         """
         aligned = self.aligned(output, targets)
         losses = [
-            loss_function(pair.loss, pair.window)(item.prediction, item.target, item.mask)
+            self._loss(pair)(item.prediction, item.target, item.mask)
             for pair, item in zip(self.pairs, aligned, strict=True)
         ]
         counts = averaged_counts([loss.count for loss in losses], average)
@@ -140,13 +148,23 @@ class Objective(nn.Module):
             target, mask = aligned_targets(wanted, targets.lengths, indices, output.lengths)
         return Aligned(pair.name, pair.weight, prediction, target, mask)
 
+    def _loss(self, pair: PairConfig) -> LossFunction:
+        if pair.loss == "units":
+            return self.codebooks[_key(pair)]
+        return loss_function(pair.loss, pair.window)
+
     @property
     def needs_measuring(self) -> bool:
         """Whether :meth:`measure` has to see some batches before training."""
-        return any(not norm.measured for _, norm in self._norms())
+        return any(not norm.measured for _, norm in self._norms()) or self.needs_codebooks
+
+    @property
+    def needs_codebooks(self) -> bool:
+        """Whether :meth:`sample` has to see some batches, the channels' statistics once measured."""
+        return any(not codebook.measured for _, codebook in self._codebooks())
 
     def measure(self, targets: Mapping[str, Targets], average: Average | None = None) -> None:
-        """Take a batch into the statistics that ``target_norm: channel`` needs; without it, do nothing.
+        """Take a batch into the statistics that ``target_norm`` may need; without it, do nothing.
 
         Args:
             targets: each teacher's, by its name.
@@ -158,6 +176,37 @@ class Objective(nn.Module):
         for pair, norm in self._norms():
             found = self._targets(pair, targets)
             norm.measure(self._wanted(pair, found), found.lengths, average)
+
+    def sample(self, targets: Mapping[str, Targets], gather: Gather | None = None) -> None:
+        """Take a batch into the sample of the loss ``"units"``, after all batches were measured.
+
+        Args:
+            targets: each teacher's, by its name.
+            gather: maps rows of this process to those of all processes, where there are several.
+
+        Raises:
+            InputError: a teacher's targets are missing or do not fit.
+        """
+        for pair, codebook in self._codebooks():
+            found = self._targets(pair, targets)
+            wanted = self._wanted(pair, found)
+            if _key(pair) in self.norms:
+                wanted = self.norms[_key(pair)](wanted)
+            there = torch.arange(wanted.shape[1], device=wanted.device) < found.lengths[:, None]
+            codebook.measure(wanted[there], gather)
+
+    def fit_codebooks(self) -> None:
+        """Make the codebooks of what was sampled.
+
+        Raises:
+            StateError: nothing was sampled.
+        """
+        for _, codebook in self._codebooks():
+            codebook.fit()
+
+    def _codebooks(self) -> list[tuple[PairConfig, Codebook]]:
+        books = [(pair, self.codebooks[_key(pair)]) for pair in self.pairs if _key(pair) in self.codebooks]
+        return [(pair, book) for pair, book in books if isinstance(book, Codebook)]
 
     def _norms(self) -> list[tuple[PairConfig, ChannelNorm]]:
         norms = [(pair, self.norms[_key(pair)]) for pair in self.pairs if _key(pair) in self.norms]
@@ -181,12 +230,16 @@ class Objective(nn.Module):
         once = teacher.geometry is None
         if pooling == "auto":
             pooling = "mean_std" if once else "none"
-        if once != (pooling != "none") or (once and (pair.loss == "gram" or pair.target_norm == "instance")):
+        if once != (pooling != "none") or (
+            once and (pair.loss in INDIRECT or pair.target_norm == "instance")
+        ):
             raise ConfigError(
                 f"{pair.name}: pool {pair.pool!r}, loss {pair.loss!r} and target_norm "
                 f"{pair.target_norm!r} do not fit a teacher that speaks "
                 f"{'once per recording' if once else 'at every frame'}"
             )
+        if pair.loss == "units":
+            return Head(self.student.dim, pair.units, linear=True)
         fits = self.student.dim == teacher.dim and not pooling.endswith("_std")
         free = fits or pair.loss == "gram"
         if pair.head == "none" and not free:

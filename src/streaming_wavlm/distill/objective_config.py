@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ..errors import ConfigError
 from .heads import POOLS, Pool
-from .losses import LOSS_KINDS, LossKind
+from .losses import INDIRECT, LOSS_KINDS, LossKind
 from .target_norm import TARGET_NORMS, TargetNorm
 
 HeadKind = Literal["auto", "none", "linear"]
@@ -35,6 +35,7 @@ class PairConfig:
             (``"instance"``) or over the corpus (``"channel"``), or first each frame, then each channel over
             the corpus (``"layer_channel"``).
         window: frames within which ``"gram"`` compares.
+        units: how many classes ``"units"`` sorts the target's frames into.
 
     Raises:
         ConfigError: a value is not allowed.
@@ -50,6 +51,7 @@ class PairConfig:
     shift: int = 0
     target_norm: TargetNorm = "none"
     window: int = 50
+    units: int = 256
 
     def __post_init__(self) -> None:
         if self.student_layer == 0:
@@ -64,8 +66,13 @@ class PairConfig:
             )
         if self.window < 2:
             raise ConfigError(f"window must be at least 2 frames, got {self.window!r}")
-        if self.loss == "gram" and self.pool not in ("auto", "none"):
-            raise ConfigError('the loss "gram" compares frames with each other: it cannot be pooled')
+        if self.loss in INDIRECT and self.pool not in ("auto", "none"):
+            raise ConfigError(f"the loss {self.loss!r} compares frame by frame: it cannot be pooled")
+        if self.loss == "units" and (self.head == "none" or self.units < 2):
+            raise ConfigError(
+                f'the loss "units" needs a linear head and at least 2 units, got head: {self.head} and '
+                f"units: {self.units}"
+            )
 
     @property
     def name(self) -> str:
@@ -143,7 +150,7 @@ class PositionalConfig:
     loss: LossKind = "mse"
 
     def __post_init__(self) -> None:
-        one_of("loss", self.loss, LOSS_KINDS)
+        one_of("loss", self.loss, [kind for kind in LOSS_KINDS if kind != "units"])
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,8 @@ class ChannelNorm(nn.Module):
         self._ready = self._ready or self.measured
         if not self._ready:
             raise StateError(
-                'target_norm "channel" and "layer_channel" need statistics of the targets: measure some batches before training'
+                'target_norm "channel" and "layer_channel" need statistics of the targets: '
+                "measure some batches before training"
             )
         scale = (self.squares - self.mean.square()).clamp(min=_EPSILON).rsqrt()
         return ((in_full_precision(targets) - self.mean) * scale).to(in_full_precision(targets).dtype)

@@ -10,6 +10,7 @@ import torch
 
 from ..data import HeldOut
 from ..metrics import Agreement, LayerAgreement
+from .losses import INDIRECT
 from .objective import Objective
 from .positional import PositionalObjective
 from .schedule import chunk_in_ms
@@ -116,10 +117,10 @@ def _score(task: DistillTask, lesson: Lesson, agreement: LayerAgreement) -> floa
 
 
 def _comparable(task: DistillTask) -> list[str]:
-    """The pairs whose predictions and targets are of the same kind: the relations of "gram" are not."""
+    """The pairs whose predictions are like their targets: not the relations of "gram", nor "units"."""
     if isinstance(task.objective, PositionalObjective):
         return []
-    return [pair.name for pair in task.objective.pairs if pair.loss != "gram"]
+    return [pair.name for pair in task.objective.pairs if pair.loss not in INDIRECT]
 
 
 def _summed(tensor: torch.Tensor, fabric: Any) -> torch.Tensor:
