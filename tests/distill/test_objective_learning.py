@@ -156,6 +156,8 @@ TEACHERS = {
         ("wavlm", {"loss": "gram", "window": 10}),
         ("wavlm", {"loss": "mse", "head": "linear", "target_norm": "instance", "shift": 1}),
         ("whisper", {"loss": "mse", "target_norm": "channel"}),
+        ("whisper", {"loss": "mse", "target_norm": "layer_channel"}),
+        ("whisper", {"loss": "units", "units": 8, "target_norm": "layer_channel"}),
         ("logmel", {"loss": "mse"}),
         ("speaker", {"loss": "cosine"}),
         ("speaker", {"loss": "mse", "pool": "mean"}),
@@ -172,6 +174,9 @@ def test_one_batch_can_be_learnt_by_heart(teacher, pair) -> None:
         torch.manual_seed(0)
         score = Objective(student.config, ObjectiveConfig((PairConfig("t", 2, **pair),)), {"t": model.spec})
     score.measure(targets)
+    if score.needs_codebooks:
+        score.sample(targets)
+        score.fit_codebooks()
     losses = overfit(student, score, targets, wavs)
     assert losses[-1] < 0.05 * losses[0]
 

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from ..errors import StreamingWavLMError
-from . import convert, demo, distill, extract, info, superb
+from . import compare, convert, demo, distill, extract, info, superb
 
 COMMANDS: dict[str, ModuleType] = {
-    "info": info, "extract": extract, "convert": convert, "distill": distill, "superb": superb, "demo": demo,
+    "info": info, "extract": extract, "convert": convert, "distill": distill, "compare": compare,
+    "superb": superb, "demo": demo,
 }  # fmt: skip
 
 USER_ERROR, UNEXPECTED_ERROR = 2, 1

@@ -18,8 +18,9 @@ from .progress import duration
 from .recipe import Recipe
 from .runtime import build_fabric, precision_of
 from .step import Stepper
+from .trainee import build_trainee
 from .validation import validate
-from .workshop import Workshop, build_optimiser, build_workshop
+from .workshop import Workshop, build_workshop
 
 _WARM_UP, _TIMED = 1, 3
 
@@ -65,10 +66,10 @@ def plan(recipe: Recipe) -> str:
     fabric = build_fabric(recipe.runtime)
     fabric.launch()
     shop = build_workshop(recipe, fabric)
-    optimiser = build_optimiser(shop.task, recipe.optimiser, fused=recipe.runtime.precision != "16-mixed")
-    module, wrapped = fabric.setup(shop.task, optimiser)
+    trainee = build_trainee(shop, fabric)
     measure_targets(shop, fabric, steps=_WARM_UP)
-    do_step = Stepper(shop, fabric, module, wrapped)
+    trainee.take_up()
+    do_step = Stepper(shop, fabric, trainee.module, trainee.wrapped)
     audio = began = 0.0
     for step in range(_WARM_UP + _TIMED):
         if step == _WARM_UP:

@@ -13,6 +13,8 @@ from .settings import Precision, RuntimeSettings
 
 logger = logging.getLogger(__name__)
 
+_SHARDED_PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
+
 
 def build_fabric(runtime: RuntimeSettings) -> Any:
     """Return Fabric, not yet launched.
@@ -40,7 +42,9 @@ def build_fabric(runtime: RuntimeSettings) -> Any:
     if "LOCAL_WORLD_SIZE" in os.environ and "TORCHELASTIC_RUN_ID" in os.environ:
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = max(1, int(os.environ["WORLD_SIZE"]) // devices)
-    strategy = "ddp" if runtime.strategy == "auto" and devices != 1 else runtime.strategy
+    strategy: Any = "ddp" if runtime.strategy == "auto" and devices != 1 else runtime.strategy
+    if strategy == "fsdp":
+        strategy = sharding(runtime, devices, nodes)
     try:
         return Fabric(
             accelerator=runtime.accelerator,
@@ -54,6 +58,48 @@ def build_fabric(runtime: RuntimeSettings) -> Any:
             f"runtime: accelerator {runtime.accelerator!r} with devices {runtime.devices!r} cannot be had "
             f"here: {error}"
         ) from error
+
+
+def sharding(runtime: RuntimeSettings, devices: int | str, nodes: int) -> Any:
+    """Return the strategy that shards a task over all processes, layer by layer of the student (FSDP2).
+
+    Args:
+        runtime: what the recipe says.
+        devices: on each machine, or ``"auto"``.
+        nodes: machines.
+
+    Raises:
+        ConfigError: there is one process only, the precision or accelerator cannot be sharded, or torch is
+            too old.
+    """
+    from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+
+    try:
+        from torch.distributed.fsdp import fully_shard
+    except ImportError as error:
+        raise ConfigError(
+            f"runtime: strategy 'fsdp' needs torch 2.6, this is {torch.__version__}; use strategy: ddp"
+        ) from error
+    if devices == "auto":
+        devices = 0 if runtime.accelerator == "cpu" else torch.cuda.device_count()
+    processes = int(devices) * nodes
+    if processes < 2 or runtime.accelerator == "mps":
+        raise ConfigError(
+            f"runtime: strategy 'fsdp' shards over several CUDA devices (or CPU processes); there are "
+            f"{processes} of accelerator {runtime.accelerator!r}; give devices, or strategy: auto"
+        )
+    if precision_of(runtime) not in _SHARDED_PRECISIONS:
+        raise ConfigError(
+            f"runtime: strategy 'fsdp' computes in {' or '.join(_SHARDED_PRECISIONS)}, "
+            f"got {runtime.precision!r}"
+        )
+
+    def shard(task: Any, mesh: Any) -> Any:
+        for layer in task.student.encoder.layers:
+            fully_shard(layer, mesh=mesh["data_parallel"])
+        return fully_shard(task, mesh=mesh["data_parallel"])
+
+    return ModelParallelStrategy(shard, data_parallel_size=processes, tensor_parallel_size=1)
 
 
 def precision_of(runtime: RuntimeSettings) -> Precision:

@@ -179,7 +179,8 @@ class RuntimeSettings:
         accelerator: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         devices: how many per node, or ``"auto"``; what ``torchrun`` says, under it.
         nodes: machines.
-        strategy: ``"auto"`` (one process, or DDP if there are more) or ``"ddp"``.
+        strategy: ``"auto"`` (one process, or DDP if there are more), ``"ddp"``, or ``"fsdp"``: parameters,
+            gradients and optimiser in shards over the processes.
         precision: of the student: ``"auto"`` is bf16-mixed where a GPU has it, else 32-true.
         teacher_dtype: of the teachers: ``"auto"`` is bfloat16 where a GPU has it, else float32.
         threads: of the CPU; torch's own choice when None.
@@ -188,7 +189,7 @@ class RuntimeSettings:
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int | Literal["auto"] = 1
     nodes: int = 1
-    strategy: Literal["auto", "ddp"] = "auto"
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     precision: Literal["auto"] | Precision = "auto"
     teacher_dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
     threads: int | None = None

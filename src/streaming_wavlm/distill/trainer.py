@@ -20,9 +20,10 @@ from .resume import CheckpointStore
 from .run_folder import RunFolder
 from .runtime import build_fabric
 from .step import Stepper, StepReport
+from .trainee import Trainee, build_trainee
 from .training_state import captured, restored
 from .validation import validate
-from .workshop import Workshop, build_optimiser, build_workshop
+from .workshop import Workshop, build_workshop
 
 logger = logging.getLogger(__name__)
 
@@ -88,20 +89,18 @@ class Trainer:
             if fabric.broadcast(fabric.is_global_zero and self._is_finished()):
                 return self.folder / FINAL
             shop = build_workshop(recipe, fabric)
-            optimiser = build_optimiser(
-                shop.task, recipe.optimiser, fused=recipe.runtime.precision != "16-mixed"
-            )
-            module, wrapped = fabric.setup(shop.task, optimiser)
-            self._resume(fabric, shop, optimiser)
+            trainee = build_trainee(shop, fabric)
+            self._resume(fabric, shop, trainee)
             with self._stop:
-                self._train(fabric, shop, optimiser, Stepper(shop, fabric, module, wrapped))
+                self._train(fabric, shop, trainee)
             fabric.barrier()
         finally:
             folder.close()
         return self.folder / FINAL
 
-    def _train(self, fabric: Any, shop: Workshop, optimiser: Any, do_step: Stepper) -> None:
+    def _train(self, fabric: Any, shop: Workshop, trainee: Trainee) -> None:
         recipe, ledger = self.recipe, self._ledger
+        do_step = Stepper(shop, fabric, trainee.module, trainee.wrapped)
         provenance = self._provenance(shop) if fabric.is_global_zero else {}
         first = ledger.step
         recorder = None
@@ -120,11 +119,13 @@ class Trainer:
                     self._account(report, recorder, progress)
                     best = False
                     if shop.held_out is not None and self._due(recipe.validation.every):
+                        trainee.bring_home()
                         best = self._validate(fabric, shop, recorder, progress, provenance)
                     if best or report.stop or self._due(recipe.checkpoints.every):
-                        self._save(fabric, shop, optimiser)
+                        self._save(fabric, shop, trainee)
                     if report.stop:
                         raise KeyboardInterrupt
+            trainee.bring_home()
             if fabric.is_global_zero:
                 self._export(shop, FINAL, provenance)
         finally:
@@ -197,15 +198,16 @@ class Trainer:
         start = shop.student.provenance
         return provenance_of(self.recipe, start=start, teachers=teachers, data=shop.corpus.description())
 
-    def _save(self, fabric: Any, shop: Workshop, optimiser: Any) -> None:
+    def _save(self, fabric: Any, shop: Workshop, trainee: Trainee) -> None:
+        state = captured(fabric, shop, trainee, self._ledger)
         if fabric.is_global_zero:
-            state = captured(fabric, shop, optimiser, self._ledger)
             self._store.save(self._ledger.step, state, self._ledger.best_step)
         fabric.barrier()
 
-    def _resume(self, fabric: Any, shop: Workshop, optimiser: Any) -> None:
+    def _resume(self, fabric: Any, shop: Workshop, trainee: Trainee) -> None:
         step = fabric.broadcast(self._store.latest() if fabric.is_global_zero else None)
         if step is None:
             measure_targets(shop, fabric)
+            trainee.take_up()
         else:
-            self._ledger = restored(self._store.load(step, fabric.device), fabric, shop, optimiser)
+            self._ledger = restored(self._store.load(step, fabric.device), fabric, shop, trainee)

@@ -6,20 +6,21 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from torch.optim import Optimizer
-
 from .errors import ResumeError
 from .ledger import Ledger
+from .trainee import Trainee
 from .workshop import Workshop
 
 logger = logging.getLogger(__name__)
 
 
-def captured(fabric: Any, shop: Workshop, optimiser: Optimizer, ledger: Ledger) -> dict[str, Any]:
-    """Return everything that the next step depends on and that the recipe and the step do not decide."""
+def captured(fabric: Any, shop: Workshop, trainee: Trainee, ledger: Ledger) -> dict[str, Any]:
+    """Return everything that the next step depends on and that the recipe and the step do not decide.
+
+    All processes call it together, for each may hold but a part.
+    """
     return {
-        "task": shop.task.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        **trainee.state(),
         "scaler": fabric.strategy.precision.state_dict(),
         "ledger": ledger.state(),
         "processes": fabric.world_size,
@@ -27,14 +28,14 @@ def captured(fabric: Any, shop: Workshop, optimiser: Optimizer, ledger: Ledger) 
     }
 
 
-def restored(state: Mapping[str, Any], fabric: Any, shop: Workshop, optimiser: Optimizer) -> Ledger:
+def restored(state: Mapping[str, Any], fabric: Any, shop: Workshop, trainee: Trainee) -> Ledger:
     """Take up what :func:`captured` gave.
 
     Args:
         state: of a checkpoint.
         fabric: processes and precision.
-        shop: its student and heads get their weights.
-        optimiser: gets its memory.
+        shop: what the run works with.
+        trainee: gets its weights and its optimiser's memory.
 
     Returns:
         The ledger.
@@ -61,8 +62,7 @@ def restored(state: Mapping[str, Any], fabric: Any, shop: Workshop, optimiser: O
             fabric.world_size,
         )
     try:
-        shop.task.load_state_dict(state["task"])
-        optimiser.load_state_dict(state["optimiser"])
+        trainee.load(state)
     except (RuntimeError, ValueError) as error:
         raise ResumeError(f"the checkpoint of step {ledger.step} is of another student: {error}") from error
     if state["scaler"]:

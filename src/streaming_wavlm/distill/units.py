@@ -54,7 +54,7 @@ class Codebook(nn.Module):
             gather: collects rows of all processes, where there are several.
         """
         spread = torch.linspace(0, len(frames) - 1, _FRAMES_PER_BATCH, device=frames.device).round().long()
-        taken = in_full_precision(frames)[spread].float()
+        taken = frames[spread].to(self.centroids.dtype)
         self._sample.append(taken if gather is None else gather(taken))
 
     @torch.no_grad()
@@ -74,9 +74,7 @@ class Codebook(nn.Module):
         centroids = sample[chosen.repeat(-(-units // len(chosen)))[:units]]
         for _ in range(_ITERATIONS):
             nearest = _nearest(sample, centroids)
-            counts = torch.zeros(units, device=sample.device).index_add_(
-                0, nearest, torch.ones(len(sample), device=sample.device)
-            )
+            counts = sample.new_zeros(units).index_add_(0, nearest, sample.new_ones(len(sample)))
             sums = torch.zeros_like(centroids).index_add_(0, nearest, sample)
             centroids = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], centroids)
         self.centroids.copy_(centroids)
@@ -97,7 +95,7 @@ class Codebook(nn.Module):
         if not self._ready:
             raise StateError('the loss "units" needs centroids: measure some batches and fit them first')
         with torch.no_grad():
-            wanted = _nearest(in_full_precision(target).float(), self.centroids)
+            wanted = _nearest(target.to(self.centroids.dtype), self.centroids)
         entropy = F.cross_entropy(in_full_precision(logits).mT, wanted, reduction="none")
         return MaskedSum(torch.where(mask, entropy, 0).sum() / math.log(len(self.centroids)), mask.sum())
 
