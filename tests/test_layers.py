@@ -15,7 +15,7 @@ import streaming_wavlm
 ROOT = Path(streaming_wavlm.__file__).parent
 LEVELS = [
     {"errors", "keys", "presets", "config", "config_file", "files", "terminal"},
-    {"state", "output", "checks", "checkpoint", "experiment"},
+    {"state", "output", "checks", "checkpoint", "experiment", "protocol"},
     {"visibility", "conv", "attention", "hub"},
     {"encoder"},
     {"model"},
@@ -23,6 +23,7 @@ LEVELS = [
         "loading",
         "conversion",
         "audio",
+        "sample_queue",
         "session",
         "recordings",
         "feature_writer",
@@ -30,8 +31,9 @@ LEVELS = [
         "extract",
     },
     {"corpus", "data", "augment", "metrics"},
-    {"distill"},
+    {"distill", "client"},
     {"superb"},
+    {"serve"},
     {"demo", "cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

@@ -73,3 +73,11 @@ class SuperbError(StreamingWavLMError):
 
 class OutputError(StreamingWavLMError):
     """The features cannot be written where they were asked to go."""
+
+
+class ProtocolError(StreamingWavLMError, ValueError):
+    """A message of a live connection is not what the protocol allows."""
+
+
+class ServerError(StreamingWavLMError):
+    """A server cannot be started as asked, or refused or ended a stream."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from .config import SAMPLE_RATE
 from .errors import InputError, SessionClosedError, StateError
 from .model import StreamingWavLM
 from .output import WavLMOutput
+from .sample_queue import SampleQueue
 
 _INT16_SCALE = 1 / 32768
 
@@ -46,7 +46,7 @@ class StreamSession:
         self._layers = resolve_layers(layers, model.config.num_layers)
         self._audio_type = np.dtype(np.float64 if model.dtype == torch.float64 else np.float32)
         self._resampler = Resampler(sample_rate, self._audio_type)
-        self._buffer: _Buffer
+        self._buffer: SampleQueue
         self._ending: bool
         self._closed: bool
         self.reset()
@@ -136,7 +136,7 @@ class StreamSession:
     def reset(self) -> None:
         """Forget the stream and be ready for another one."""
         self._resampler.reset()
-        self._buffer = _Buffer(self._audio_type)
+        self._buffer = SampleQueue(self._audio_type)
         self._state = self._model.init_state(1)
         self._ready: list[Tensor] = []
         self._frames = 0
@@ -242,52 +242,3 @@ def resolve_layers(layers: Sequence[int] | None, num_layers: int) -> tuple[int, 
     if not resolved or len(set(resolved)) < len(resolved):
         raise InputError(f"layers must name at least one layer, each once, got {list(layers)}")
     return resolved
-
-
-class _Buffer:
-    """Samples that wait for a chunk to be complete: a queue of packets, never joined as a whole."""
-
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self._dtype = dtype
-        self._packets: deque[Samples] = deque()
-        self._length = 0
-
-    def __len__(self) -> int:
-        return self._length
-
-    def append(self, samples: Samples) -> None:
-        if len(samples):
-            self._packets.append(samples)
-            self._length += len(samples)
-
-    def peek(self, count: int) -> Samples:
-        """Return a copy of the first ``count`` samples."""
-        first = np.empty(count, dtype=self._dtype)
-        filled = 0
-        for packet in self._packets:
-            part = packet[: count - filled]
-            first[filled : filled + len(part)] = part
-            filled += len(part)
-            if filled == count:
-                break
-        return first
-
-    def drop(self, count: int) -> None:
-        """Remove the first ``count`` samples."""
-        self._length -= count
-        while count:
-            packet = self._packets.popleft()
-            if len(packet) > count:
-                self._packets.appendleft(packet[count:])
-                return
-            count -= len(packet)
-
-    def clear(self) -> None:
-        self._packets.clear()
-        self._length = 0
-
-    def copy(self) -> _Buffer:
-        twin = _Buffer(self._dtype)
-        twin._packets = self._packets.copy()
-        twin._length = self._length
-        return twin

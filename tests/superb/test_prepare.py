@@ -1,4 +1,4 @@
-"""The embedded speech in VoxCeleb1's layout; on a made-up set of clips, so that nothing is decoded."""
+"""The embedded speech in VoxCeleb1's layout; on a made-up set of clips, all of one short recording."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 from streaming_wavlm import corpus
 from streaming_wavlm.corpus import Clip
 from streaming_wavlm.errors import SuperbError
-from streaming_wavlm.superb import prepare
+from streaming_wavlm.superb.corpora import workshop
 from streaming_wavlm.superb.prepare import prepare_voxceleb1
 
 PROMPTS = [f"prompt-{i}" for i in range(20)]
@@ -22,14 +22,15 @@ VOICES = [("allison", "en"), ("allison", "es"), ("june", "fr"), ("carlo", "it")]
 
 
 @pytest.fixture(autouse=True)
-def clips(monkeypatch):
+def clips(monkeypatch, tmp_path_factory):
+    recording = tmp_path_factory.mktemp("clips") / "clip.wav"
+    soundfile.write(recording, np.full(3200, 0.25), 16000, subtype="PCM_16")
     made = tuple(
-        Clip(f"{language}-{prompt}", Path(), voice, language, prompt, 320, "")
+        Clip(f"{language}-{prompt}", recording, voice, language, prompt, 3200, "")
         for voice, language in VOICES
         for prompt in PROMPTS[: 18 if voice == "carlo" else 20]
     )
     monkeypatch.setattr(corpus, "clips", lambda: made)
-    monkeypatch.setattr(corpus, "read", lambda clip: np.full(320, 0.25, dtype=np.float32))
     return made
 
 
@@ -44,7 +45,7 @@ def test_every_line_is_a_16_khz_mono_file_where_s3prl_looks(tmp_path) -> None:
     for split, speaker, language, prompt in listed(tmp_path / "out"):
         part = "test" if split == "3" else "dev"
         info = soundfile.info(tmp_path / "out" / part / "wav" / speaker / language / f"{prompt}.wav")
-        assert (info.samplerate, info.channels, info.frames) == (16000, 1, 320)
+        assert (info.samplerate, info.channels, info.frames) == (16000, 1, 3200)
 
 
 def test_no_prompt_is_in_two_splits(tmp_path) -> None:
@@ -57,7 +58,7 @@ def test_no_prompt_is_in_two_splits(tmp_path) -> None:
 
 def test_speakers_are_the_voices_equally_often_in_each_split(tmp_path) -> None:
     made = prepare_voxceleb1(tmp_path / "out")
-    assert made.speakers == {"id10001": "allison", "id10002": "carlo", "id10003": "june"}
+    assert made.classes == {"id10001": "allison", "id10002": "carlo", "id10003": "june"}
     lines = listed(tmp_path / "out")
     for split, name in (("1", "train"), ("2", "dev"), ("3", "test")):
         counts = Counter(speaker for found, speaker, _, _ in lines if found == split)
@@ -121,7 +122,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch) -> None:
     def full(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr(prepare.soundfile, "write", full)
+    monkeypatch.setattr(workshop.soundfile, "write", full)
     with pytest.raises(OSError, match="disk full"):
         prepare_voxceleb1(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from streaming_wavlm.cli import main
-from streaming_wavlm.superb import launcher, prepare
-from streaming_wavlm.superb.prepare import Prepared
+from streaming_wavlm.superb import corpora, launcher
+from streaming_wavlm.superb.corpora import Prepared
 
 
 def test_everything_after_run_is_passed_on(monkeypatch) -> None:
@@ -41,19 +41,25 @@ def test_prepare_says_what_it_made_and_what_to_type(option, folder, monkeypatch,
     monkeypatch.chdir(tmp_path)
     asked = []
 
-    def pretend(out, seed):
-        asked.append((str(out), seed))
-        return Prepared(
-            out, {"id10001": "allison", "id10002": "june"}, {"train": 4, "dev": 2, "test": 2}, 0.5
-        )
+    def pretend(task, source, out, seed):
+        asked.append((task, source, str(out), seed))
+        counts, voices = {"train": 4, "dev": 2, "test": 2}, {"id10001": "allison", "id10002": "june"}
+        return Prepared(out, counts, {"silent": 3}, 0.5, voices, ("four voices",))
 
-    monkeypatch.setattr(prepare, "prepare_voxceleb1", pretend)
-    assert main(["superb", "prepare", "voxceleb1", "--from", "embedded", "--seed", "3", *option]) == 0
-    assert asked == [(folder, 3)]
+    monkeypatch.setattr(corpora, "prepare", pretend)
+    assert main(["superb", "prepare", "sid", "--from", "mine.tsv", "--seed", "3", *option]) == 0
+    assert asked == [("voxceleb1", "mine.tsv", folder, 3)]
     said = capsys.readouterr().out
-    assert f"{folder}: 2 speakers (allison, june), 4 train, 2 dev, 2 test" in said
+    assert f"{folder}: 4 train, 2 dev, 2 test\nleft out: 3 silent\n" in said
+    assert "id10001 is allison" in said
+    assert "note: four voices" in said
     assert "chance is 50.0%" in said
-    assert said.rstrip().endswith("-n exp" if not option else "-c there/config.yaml")
+    assert said.rstrip().endswith("-d voxceleb1 -n exp" if not option else "-n exp -c there/config.yaml")
+
+
+def test_an_unknown_task_is_one_line(capsys) -> None:
+    assert main(["superb", "prepare", "emotoin"]) == 2
+    assert "emotion" in capsys.readouterr().err
 
 
 def test_enable_says_what_it_wrote_and_what_it_costs_and_disable_undoes_it(tmp_path, capsys) -> None:

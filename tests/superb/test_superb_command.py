@@ -6,6 +6,7 @@ import argparse
 
 import pytest
 import torch
+import yaml
 
 from streaming_wavlm.errors import (
     CheckpointNotFoundError,
@@ -75,6 +76,44 @@ def test_overrides_apply_to_arguments_and_config(capsys) -> None:
     assert "Override" not in capsys.readouterr().err
 
 
+def test_other_names_of_a_task_become_s3prls(elsewhere) -> None:
+    for name in ("sf", "KS", "keyword_spotting"):
+        asked = command.read([*TRAIN, "-d", name])
+        assert asked.args.downstream == "speech_commands"
+        assert asked.added == (
+            "-d",
+            "speech_commands",
+            "--device",
+            "cpu",
+            "-c",
+            str(CONFIGS / "speech_commands.yaml"),
+        )
+
+
+def test_an_evaluation_takes_the_split_that_the_task_has(elsewhere) -> None:
+    evaluate = ["-m", "evaluate", *TRAIN[2:]]
+    assert "-t" not in command.read(evaluate).added
+    evaluate += ["-d", "asr"]
+    assert command.read(evaluate).added[-2:] == ("-t", "test-clean")
+    assert "-t" not in command.read([*evaluate, "-t", "dev-clean"]).added
+
+
+def test_slot_filling_asks_for_a_checkout(hub) -> None:
+    with pytest.raises(SuperbError, match=r"ctc \(slot filling .*add --s3prl FOLDER"):
+        command.check(command.read([*TRAIN, "-d", "ctc", "-u", "fbank"]))
+
+
+def test_a_config_that_lacks_what_the_expert_reads_is_a_named_error(elsewhere, hub) -> None:
+    for split in ("train", "dev", "test"):
+        (elsewhere / split).mkdir()
+    loader = {f"{split}_dir": split for split in ("train", "dev", "test")}
+    (elsewhere / "c.yaml").write_text(yaml.safe_dump({"downstream_expert": {"loaderrc": loader}}))
+    asked = command.read([*TRAIN, "-d", "diarization", "-u", "fbank", "-c", "c.yaml"])
+    command.check(asked)
+    with pytest.raises(SuperbError, match=r"'datarc'.*own config is .*diarization\.yaml"):
+        command.examine(asked)
+
+
 def test_a_past_experiment_decides_all_but_the_device(experiment) -> None:
     asked = command.read(["-m", "evaluate", "-e", "result/downstream/exp"])
     assert asked.config == {"step": 10}
@@ -95,7 +134,7 @@ def test_auto_resume_goes_on_with_what_is_there_and_else_begins(experiment) -> N
         (["-m", "train"], "-d is missing"),
         (["-m", "train", "-d", "voxceleb1"], "-u is missing"),
         (["-m", "train", "-d", "voxceleb1", "-u", "fbank"], "-n is missing"),
-        ([*TRAIN, "-d", "nosuch"], "'nosuch' has no config here.*configs for voxceleb1"),
+        ([*TRAIN, "-d", "nosuch"], "'nosuch' has no config here.*configs for asr, ctc"),
         ([*TRAIN, "-c", "nowhere.yaml"], "nowhere.yaml cannot be read"),
         (["-m", "evaluate", "-e", "nowhere"], "there is no experiment nowhere"),
         (["-m", "evaluate", "-e", "."], "no states-.*.ckpt is in it"),

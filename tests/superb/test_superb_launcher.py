@@ -18,6 +18,7 @@ def s3prl(monkeypatch, hub):
 
     def main() -> None:
         module.seen["argv"] = list(sys.argv)
+        launcher.register()  # as other code may, while S3PRL runs
         module.seen["upstream"] = sys.modules["s3prl.hub"].streaming_wavlm_400ms(
             ckpt="x", model_config=None, refresh=False
         )
@@ -42,6 +43,39 @@ def test_s3prl_gets_the_command_and_the_upstream_that_was_checked(s3prl, hub, ch
     assert s3prl.seen["upstream"].model.config.num_layers == 2
     assert hub.streaming_wavlm_400ms is factory
     assert sys.argv == argv
+
+
+def test_options_of_ours_do_not_reach_s3prl_and_heads_are_refused_before_it_begins(
+    s3prl, checkpoint, corpus, capsys
+) -> None:
+    given = arguments(checkpoint, corpus)
+    assert launcher.launch([*given, "--heads", "published"]) == 0
+    assert s3prl.seen["argv"] == ["run_downstream.py", *given]
+    s3prl.seen.clear()
+    assert (
+        launcher.launch([*given, "-o", "config.downstream_expert.heads='causal'", "--heads", "published"])
+        == 2
+    )
+    assert "causal heads" in capsys.readouterr().err
+    assert s3prl.seen == {}
+
+
+def test_pythons_isinstance_is_back_after_s3prl(s3prl, checkpoint, corpus) -> None:
+    import builtins
+
+    python = builtins.isinstance
+    s3prl.main = lambda: setattr(builtins, "isinstance", lambda *_: True)
+    launcher.launch(arguments(checkpoint, corpus))
+    assert builtins.isinstance is python
+
+
+def test_what_is_worth_telling_of_the_corpus_is_told(s3prl, checkpoint, corpus, tmp_path, capsys) -> None:
+    listing = tmp_path / "list.txt"
+    lines = (corpus / "veri_test_class.txt").read_text().splitlines()
+    listing.write_text("\n".join(line for line in lines if not line.startswith("1 id10002")) + "\n")
+    more = ["-o", f"config.downstream_expert.datarc.meta_data='{listing}'"]
+    assert launcher.launch([*arguments(checkpoint, corpus), *more]) == 0
+    assert "1 speakers of dev and test are not in train" in capsys.readouterr().err
 
 
 def test_an_error_of_ours_is_one_line_and_nothing_is_made(tmp_path, monkeypatch, capsys) -> None:

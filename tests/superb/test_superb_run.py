@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from streaming_wavlm.errors import SuperbError
 from streaming_wavlm.superb import run
@@ -72,29 +73,102 @@ def test_a_failure_tells_what_was_said_last(tmp_path) -> None:
 
 
 def test_a_task_without_a_score_is_refused(tmp_path) -> None:
-    with pytest.raises(SuperbError, match="there are voxceleb1"):
+    with pytest.raises(SuperbError, match="there are asr, "):
         run_task("mosei", "fbank", config=tmp_path, folder=tmp_path)
 
 
-def test_the_commands_are_those_a_user_types_and_old_answers_do_not_count(monkeypatch, tmp_path) -> None:
-    commands = []
+@pytest.fixture
+def commands(monkeypatch, tmp_path):
+    """The commands that were run, by a stand-in that leaves what they would."""
+    made: list[list[str]] = []
 
-    def pretend(arguments: list[str], log: Path) -> float:
-        commands.append(arguments)
+    def pretend(arguments: list[str], log: Path, threads: int | None) -> float:
+        made.append(arguments)
         if "evaluate" in arguments:
             assert not (tmp_path / "test_predict.txt").exists()
             for name in ("predict", "truth"):
                 (tmp_path / f"test_{name}.txt").write_text("a id1\n")
-        return float(len(commands))
+        return float(len(made))
 
     monkeypatch.setattr(run, "_run", pretend)
+    return made
+
+
+def again(folder: Path, **changes):
+    return run_task("voxceleb1", "fbank", **{"config": "c.yaml", "folder": folder, **changes})
+
+
+def test_the_commands_are_those_a_user_types_and_old_answers_do_not_count(commands, tmp_path) -> None:
     (tmp_path / "test_predict.txt").write_text("of another run")
-    result = run_task(
-        "voxceleb1", "fbank", config="c.yaml", folder=tmp_path, override={"config.a": 1, "config.b": "x"}
-    )
+    result = again(tmp_path, override={"config.a": 1, "config.b": "x"}, heads="causal", seed=3)
     assert (result.score, result.train_seconds, result.evaluate_seconds) == (1.0, 1.0, 2.0)
     assert commands == [
         ["-m", "train", "-d", "voxceleb1", "-u", "fbank", "-c", "c.yaml", "-p", str(tmp_path),
-         "-o", "config.a=1,,config.b='x'"],
+         "-o", "config.a=1,,config.b='x'", "--heads", "causal", "--seed", "3"],
         ["-m", "evaluate", "-e", str(tmp_path)],
     ]  # fmt: skip
+
+
+def test_what_was_trained_is_only_evaluated_and_on_the_best_of_dev(commands, tmp_path) -> None:
+    again(tmp_path)
+    torch.save({}, tmp_path / "dev-best.ckpt")
+    result = again(tmp_path)
+    assert [command[1] for command in commands] == ["train", "evaluate", "evaluate"]
+    assert commands[-1][3] == str(tmp_path / "dev-best.ckpt")
+    assert result.train_seconds == 1.0
+
+
+def test_what_was_begun_goes_on_from_its_last_whole_checkpoint(commands, tmp_path, monkeypatch) -> None:
+    def killed(*_) -> float:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "_run", killed)
+        with pytest.raises(KeyboardInterrupt):
+            again(tmp_path)
+    torch.save({}, tmp_path / "states-100.ckpt")
+    (tmp_path / "states-200.ckpt").write_bytes(b"PK cut short")
+    again(tmp_path)
+    assert commands[0][-1] == "-a"
+    assert not (tmp_path / "states-200.ckpt").exists()
+
+
+def test_without_a_whole_checkpoint_it_begins_anew(commands, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(run, "_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        again(tmp_path)
+    monkeypatch.undo()
+    torch.save({}, tmp_path / "dev-best.ckpt")
+    (tmp_path / "states-200.ckpt").write_bytes(b"PK cut short")
+    assert not run._ready_to_go_on(tmp_path, run.TASKS["voxceleb1"])
+    assert [path.name for path in tmp_path.glob("*.ckpt")] == []
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": 1}, {"heads": "causal"}, {"ckpt": "other.pt"}, {"override": {"config.a": 1}}]
+)
+def test_a_folder_with_another_experiment_is_refused(changes, commands, tmp_path) -> None:
+    again(tmp_path)
+    with pytest.raises(SuperbError, match=f"another {next(iter(changes))}; give another folder"):
+        again(tmp_path, **changes)
+    assert len(commands) == 2
+
+
+def test_checkpoints_and_configs_are_told_apart_by_what_they_hold(commands, tmp_path) -> None:
+    config, weights, moved = tmp_path / "a.yaml", tmp_path / "a.pt", tmp_path / "b.pt"
+    config.write_text("a: 1")
+    weights.write_bytes(b"1")
+    moved.write_bytes(b"1")
+    again(tmp_path, config=config, ckpt=weights)
+    config.write_text("{a: 1}  # the same")
+    again(tmp_path, config=config, ckpt=moved)
+    moved.write_bytes(b"2")
+    with pytest.raises(SuperbError, match="another ckpt"):
+        again(tmp_path, config=config, ckpt=moved)
+
+
+def test_checkpoints_of_others_are_not_gone_on_with(commands, tmp_path) -> None:
+    torch.save({}, tmp_path / "states-100.ckpt")
+    with pytest.raises(SuperbError, match="not begun here"):
+        again(tmp_path)
+    assert commands == []

@@ -41,9 +41,14 @@ model = sw.load("path/or/hub-id")
 
 ## Provenance
 
+<details>
+<summary>in full</summary>
+
 ```json
 {provenance}
 ```
+
+</details>
 """
 
 

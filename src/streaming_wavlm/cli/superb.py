@@ -6,14 +6,36 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from . import superb_report
 from .options import new_parser
+
+_CLASSES_SHOWN = 12
 
 _EPILOG = """\
 examples:
-  streaming-wavlm superb prepare voxceleb1 --from embedded      a small corpus to try it on, in data/voxceleb1
+  streaming-wavlm superb prepare sid --from embedded      a small corpus to try it on, in data/voxceleb1
+  streaming-wavlm superb prepare asr --from /corpora/LibriSpeech
   streaming-wavlm superb run -m train -u streaming_wavlm_400ms -k mini -d voxceleb1 -n exp
   streaming-wavlm superb run -m evaluate -e result/downstream/exp
   streaming-wavlm superb enable                                 plain `import s3prl.hub` has our upstreams
+"""
+_PREPARE_EPILOG = """\
+TASK is S3PRL's name or SUPERB's: asr, phone_linear (pr), voxceleb1 (sid), sv_voxceleb1 (asv),
+diarization (sd), emotion (er), fluent_commands (ic), speech_commands (ks, sf), enhancement_stft (se),
+separation_stft (ss).
+SOURCE is one of
+  embedded        the speech in this package, to try a task out; the default
+  bench:DIR       DIR/bench/SET/manifest.tsv, small sets of real speech; bench+extra:DIR: more to train asr on
+  FILE.tsv        your own: a tab-separated table with the columns id, path, split and, as the task needs,
+                  speaker, text, phones, label, fold, kind
+  DIR             the corpus that SUPERB uses for the task, where it is: LibriSpeech, VoxCeleb1, IEMOCAP,
+                  Fluent Speech Commands, Speech Commands v1, Libri2Mix, VoiceBank-DEMAND
+What cannot be used is left out and counted. The folder appears whole or not at all.
+
+examples:
+  streaming-wavlm superb prepare voxceleb1 --from embedded --out data/voxceleb1
+  streaming-wavlm superb prepare asr --from mine.tsv
+  streaming-wavlm superb prepare ss --from /corpora/Libri2Mix
 """
 _RUN_EPILOG = """\
 Takes the options of S3PRL's run_downstream.py (-h shows them), and --debug. The upstreams of this package:
@@ -36,18 +58,16 @@ def add_parser(subparsers: Any) -> None:
         add_help=False,
     )
     run_.add_argument("arguments", nargs=argparse.REMAINDER)
-    prepare = new_parser(
-        actions,
-        "prepare",
-        "lay out a corpus the way a task wants it",
-        "examples:\n  streaming-wavlm superb prepare voxceleb1 --from embedded --out data/voxceleb1\n",
-    )
-    prepare.add_argument("task", choices=("voxceleb1",), help="S3PRL's name of the task")
+    prepare = new_parser(actions, "prepare", "lay out a corpus the way a task wants it", _PREPARE_EPILOG)
+    prepare.add_argument("task", metavar="TASK", help="the name of the task")
     prepare.add_argument(
-        "--from", dest="source", choices=("embedded",), default="embedded", help="the speech in this package"
+        "--from", dest="source", metavar="SOURCE", default="embedded", help="see below (default: embedded)"
     )
     prepare.add_argument("--out", type=Path, metavar="DIR", help="the folder to make (default: data/TASK)")
-    prepare.add_argument("--seed", type=int, default=0, metavar="N", help="of the splits (default: 0)")
+    prepare.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of splits and mixtures (default: 0)"
+    )
+    superb_report.add_parser(actions)
     for name, summary in (
         ("enable", "let plain `import s3prl.hub` in this environment know our upstreams"),
         ("disable", "undo enable"),
@@ -69,6 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
         return launch(_passed_on(arguments.arguments), debug=arguments.debug)
     if arguments.action == "prepare":
         return _prepare(arguments)
+    if arguments.action == "report":
+        return superb_report.run(arguments)
     return _enable(arguments) if arguments.action == "enable" else _disable(arguments)
 
 
@@ -79,18 +101,26 @@ def _passed_on(arguments: list[str]) -> list[str]:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from ..superb.prepare import prepare_voxceleb1
-    from ..superb.tasks import TASKS
+    from ..superb.corpora import prepare
+    from ..superb.tasks import find_task
 
-    standard = TASKS[arguments.task].prepared
-    made = prepare_voxceleb1(arguments.out or standard, seed=arguments.seed)
-    counts = ", ".join(f"{count} {split}" for split, count in made.counts.items())
-    print(f"{made.folder}: {len(made.speakers)} speakers ({', '.join(made.speakers.values())}), {counts}")
-    print(f"chance is {made.chance:.1%}")
-    option = "" if made.folder == standard else f" -c {made.config}"
+    task = find_task(arguments.task)
+    made = prepare(task.name, arguments.source, arguments.out or task.prepared, seed=arguments.seed)
+    print(f"{made.folder}: " + ", ".join(f"{count} {what}" for what, count in made.counts.items()))
+    if made.skipped:
+        print("left out: " + ", ".join(f"{count} {reason}" for reason, count in made.skipped.items()))
+    for name, meaning in list(made.classes.items())[:_CLASSES_SHOWN]:
+        print(f"{name} is {meaning}")
+    if len(made.classes) > _CLASSES_SHOWN:
+        print(f"and {len(made.classes) - _CLASSES_SHOWN} more, in {made.folder / 'prepared.json'}")
+    for note in made.notes:
+        print(f"note: {note}")
+    if made.chance is not None:
+        print(f"chance is {made.chance:.1%}")
+    option = "" if made.folder == task.prepared else f" -c {made.config}"
     print(
         "train on it with\n  streaming-wavlm superb run -m train -u streaming_wavlm_400ms -k mini "
-        f"-d {arguments.task} -n exp{option}"
+        f"-d {task.name} -n exp{option}"
     )
     return 0
 

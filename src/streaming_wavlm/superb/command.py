@@ -6,8 +6,8 @@ import argparse
 import contextlib
 import copy
 import importlib
+import importlib.util
 import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,13 @@ import yaml
 from ..errors import MissingDependencyError, SuperbError
 from ..keys import nearest
 from . import compat, factories
+from .experiments import load_experiment, states
 from .registration import HUB, register
-from .tasks import TASKS, default_config
+from .tasks import ALIASES, CONFIGS, TASKS, default_config
 from .upstream import UpstreamExpert
 
 # What S3PRL takes from the command line even when it goes on with an experiment.
-_OF_THE_COMMAND = ("mode", "override", "past_exp", "device", "local_rank")
+_OF_THE_COMMAND = ("mode", "evaluate_split", "override", "past_exp", "device", "local_rank")
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,14 @@ def read(argv: Sequence[str]) -> Experiment:
     """
     args = _parser().parse_known_args(list(argv))[0]
     added: list[str] = []
+    if args.downstream and args.downstream not in TASKS and args.downstream.lower() in ALIASES:
+        args.downstream = ALIASES[args.downstream.lower()].name
+        added += ["-d", args.downstream]
     if args.device is None and not torch.cuda.is_available():
         added += ["--device", "cpu"]
     past = args.past_exp or _resumable(args)
     if past:
-        saved = _load_experiment(Path(past))
+        saved = load_experiment(Path(past))
         kept = {name: getattr(args, name) for name in _OF_THE_COMMAND}
         args = argparse.Namespace(**{**vars(args), **vars(saved["Args"]), **kept})
         config = saved["Config"]
@@ -68,6 +72,8 @@ def read(argv: Sequence[str]) -> Experiment:
             added += ["-c", args.config]
         config = _load_config(Path(args.config or _s3prl_default(args.downstream)))
     config = _overridden(args, config)
+    if args.mode == "evaluate" and args.evaluate_split is None and args.downstream in TASKS:
+        added += TASKS[args.downstream].evaluate
     return Experiment(args, config, tuple(added))
 
 
@@ -102,7 +108,33 @@ def check(experiment: Experiment) -> UpstreamExpert | None:
     return upstream
 
 
+def examine(experiment: Experiment) -> tuple[str, ...]:
+    """Look into the corpus that is there, before S3PRL fails on it halfway through.
+
+    Args:
+        experiment: one that :func:`check` let pass.
+
+    Returns:
+        What is worth telling the user.
+
+    Raises:
+        SuperbError: the corpus cannot be trained on or evaluated.
+    """
+    task = TASKS.get(experiment.args.downstream)
+    if task is None:
+        return ()
+    try:
+        return task.examine(experiment.config)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SuperbError(
+            f"the config of {task.name} or the corpus it points at is not as S3PRL wants it: {error!r}; "
+            f"the package's own config is {CONFIGS / task.name}.yaml"
+        ) from error
+
+
 def _check_task(name: str) -> None:
+    if name == "ctc":
+        _check_slots()
     try:
         importlib.import_module(f"s3prl.downstream.{name}.expert")
     except ModuleNotFoundError as error:
@@ -117,6 +149,16 @@ def _check_task(name: str) -> None:
         ) from error
 
 
+def _check_slots() -> None:
+    """The package on PyPI has the expert of slot filling without the code that reads its corpora."""
+    if importlib.util.find_spec("s3prl.downstream.ctc.corpus") is None:
+        raise SuperbError(
+            "the task ctc (slot filling on Audio SNIPS) needs code that S3PRL's package on PyPI lacks: get "
+            "`git clone https://github.com/s3prl/s3prl` and add --s3prl FOLDER; the task speech_commands, "
+            "which some tables call SF, is keyword spotting and needs no checkout"
+        )
+
+
 def _parser() -> argparse.ArgumentParser:
     """The options of S3PRL's parser that matter here; it alone judges the others."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -124,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
         ("-m", "--mode"), ("-o", "--override"), ("-e", "--past_exp"), ("-c", "--config"),
         ("-d", "--downstream"), ("-u", "--upstream"), ("-k", "--upstream_ckpt"),
         ("-g", "--upstream_model_config"), ("-n", "--expname"), ("-p", "--expdir"),
+        ("-t", "--evaluate_split"),
     ):  # fmt: skip
         parser.add_argument(short, name)
     parser.add_argument("-a", "--auto_resume", action="store_true")
@@ -154,32 +197,7 @@ def _s3prl_default(task: str) -> Path:
 
 def _resumable(args: argparse.Namespace) -> str | None:
     folder = args.expdir or f"result/downstream/{args.expname}"
-    return folder if args.auto_resume and _states(Path(folder)) else None
-
-
-def _states(folder: Path) -> list[Path]:
-    """Return an experiment's checkpoints, oldest first."""
-    numbered = [
-        (re.fullmatch(r"states-(\d+)\.ckpt", path.name), path) for path in folder.glob("states-*.ckpt")
-    ]
-    return [path for _, path in sorted((int(match[1]), path) for match, path in numbered if match)]
-
-
-def _load_experiment(path: Path) -> dict[str, Any]:
-    if path.is_dir():
-        states = _states(path)
-        if not states:
-            raise SuperbError(f"{path} holds no experiment: no states-*.ckpt is in it; train one first")
-        path = states[-1]
-    if not path.is_file():
-        raise SuperbError(f"there is no experiment {path}: -e takes the folder of one, or a .ckpt file in it")
-    compat.allow_experiments()
-    try:
-        saved: dict[str, Any] = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-        saved["Args"], saved["Config"]
-    except Exception as error:  # a damaged file fails in many ways
-        raise SuperbError(f"{path} is no experiment of S3PRL's, or is damaged: {error}") from error
-    return saved
+    return folder if args.auto_resume and states(Path(folder)) else None
 
 
 def _load_config(path: Path) -> dict[str, Any]:

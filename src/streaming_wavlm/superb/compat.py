@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from ..errors import MissingDependencyError, StreamingWavLMError, SuperbError
-from . import hook, torchaudio_repair
+from . import hook, stand_ins, torchaudio_repair
 
 logger = logging.getLogger(__name__)
 EXTRA = 'pip install "streaming-wavlm[superb]"'
@@ -99,7 +99,8 @@ def _load_hub(module: ModuleType, execute: Execute) -> None:
 
 def _load_verification_data(module: ModuleType, execute: Execute) -> None:
     """Its preprocessing runs in new processes, which know nothing of these repairs; threads share them."""
-    execute()
+    with stand_ins.standing_in("sox", Transformer=stand_ins.Transformer):
+        execute()
     if torchaudio_repair.repaired():
         module.__dict__["Parallel"] = functools.partial(module.__dict__["Parallel"], backend="threading")
 
@@ -124,9 +125,18 @@ def _load_verification_expert(module: ModuleType, execute: Execute) -> None:
     expert.forward = forward_anywhere
 
 
+def _load_keyword_expert(module: ModuleType, execute: Execute) -> None:
+    """It takes one small class from catalyst, which many an installer refuses today."""
+    with stand_ins.standing_in(
+        "catalyst.data.sampler", DistributedSamplerWrapper=stand_ins.DistributedSamplerWrapper
+    ):
+        execute()
+
+
 REPAIRS: dict[str, Callable[[ModuleType, Execute], None]] = {
     "torchaudio": torchaudio_repair.load,
     "s3prl.hub": _load_hub,
     "s3prl.downstream.sv_voxceleb1.dataset": _load_verification_data,
     "s3prl.downstream.sv_voxceleb1.expert": _load_verification_expert,
+    "s3prl.downstream.speech_commands.expert": _load_keyword_expert,
 }

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ..errors import CheckpointNotFoundError, UnsupportedCheckpointError
 from ..loading import load
 from ..presets import CHUNK_MS
+from .feature_cache import from_environment
 from .upstream import UpstreamExpert
 
 logger = logging.getLogger(__name__)
@@ -43,9 +44,13 @@ def build(name: str, ckpt: Checkpoint, model_config: ModelConfig = None) -> Upst
         ckpt: a file, a folder, a Hugging Face hub id, or ``"mini"``.
         model_config: the architecture where the checkpoint does not say it: a YAML or JSON file, or a dict.
 
+    Returns:
+        The upstream; one that keeps its features on disk where ``STREAMING_WAVLM_FEATURES`` names a folder.
+
     Raises:
         CheckpointError: the checkpoint is not given, or cannot be used.
         ConfigError: the config cannot be used.
+        SuperbError: the environment asks for a cache of no size.
     """
     if ckpt is None or not str(ckpt).strip():
         raise CheckpointNotFoundError(
@@ -59,7 +64,7 @@ def build(name: str, ckpt: Checkpoint, model_config: ModelConfig = None) -> Upst
             f"{ckpt} is a bidirectional reference (causal: false), which has no chunks; "
             f"{name} needs a causal checkpoint: `streaming-wavlm convert` makes one from it"
         )
-    return UpstreamExpert(model)
+    return from_environment(UpstreamExpert(model))
 
 
 def _factory(name: str) -> Factory:

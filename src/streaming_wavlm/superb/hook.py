@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     # Importing typing takes longer than all the rest.
     from typing import Any
 
-VERSION = 1
+VERSION = 2
 WATCHED = (
     "torchaudio",
     "s3prl.hub",
     "s3prl.downstream.sv_voxceleb1.dataset",
     "s3prl.downstream.sv_voxceleb1.expert",
+    "s3prl.downstream.speech_commands.expert",
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import contextlib
 import importlib
 import logging
 import multiprocessing
@@ -11,7 +13,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from ..errors import StreamingWavLMError
-from . import command
+from . import command, heads, own_options
 from .registration import HUB, register
 from .tasks import TASKS
 
@@ -23,32 +25,52 @@ def main(argv: Sequence[str], notify: Callable[[str], object] = logger.info) -> 
     """Run S3PRL's runner in this process.
 
     Args:
-        argv: the arguments of ``run_downstream.py``.
+        argv: the arguments of ``run_downstream.py``, and perhaps those of :mod:`own_options`.
         notify: is told what was decided for the user.
 
     Raises:
         StreamingWavLMError: what is asked for cannot be run; S3PRL has not begun.
     """
-    argv = _distributed(argv)
+    own, argv = own_options.take(_distributed(argv))
+    if own.s3prl is not None:
+        own_options.use_checkout(own.s3prl)
     if {"-h", "--help"} & set(argv):
         register()
         _hand_over(argv)
         return
     asked = command.read(argv)
     upstream = command.check(asked)
+    name = asked.args.downstream
+    kind = own.heads or heads.kind_of(asked.config)
+    if kind == "causal" or own.heads:
+        heads.use(own.heads, name, asked.config)  # refuses what does not fit before any data is read
     if asked.added:
         notify(f"added to the command: {' '.join(asked.added)}")
-    if asked.args.downstream in TASKS:
-        TASKS[asked.args.downstream].isolate()
+    for note in command.examine(asked):
+        notify(note)
+    if name in TASKS:
+        TASKS[name].isolate()
+        TASKS[name].record()
     hub = importlib.import_module(HUB)
     factory = getattr(hub, asked.args.upstream, None)
     if upstream is not None:
         # What was checked is what runs, and is not loaded twice.
-        setattr(hub, asked.args.upstream, lambda **_: upstream)
+        setattr(hub, asked.args.upstream, _ready(upstream, factory))
     try:
-        _hand_over([*argv, *asked.added])
+        with heads.installed(own.heads) if kind == "causal" else contextlib.nullcontext():
+            _hand_over([*argv, *asked.added])
     finally:
         setattr(hub, asked.args.upstream, factory)
+
+
+def _ready(upstream: object, factory: object) -> Callable[..., object]:
+    """Return a factory of what is there already; the hub takes it for the one in whose place it is."""
+
+    def ready(**_: object) -> object:
+        return upstream
+
+    ready.__module__ = getattr(factory, "__module__", __name__)
+    return ready
 
 
 def launch(argv: Sequence[str], *, program: str = "streaming-wavlm", debug: bool = False) -> int:
@@ -97,9 +119,11 @@ def _hand_over(argv: Sequence[str]) -> None:
     if sys.platform == "linux" and multiprocessing.get_start_method(allow_none=True) is None:
         # Workers of S3PRL's data loaders need what is mended in this process, so they must be copies of it.
         multiprocessing.set_start_method("fork")
-    before = sys.argv
+    # S3PRL puts an isinstance of its own in front of Python's, another one at each start.
+    before, python = sys.argv, builtins.isinstance
     sys.argv = ["run_downstream.py", *argv]
     try:
         importlib.import_module("s3prl.run_downstream").main()
     finally:
         sys.argv = before
+        builtins.isinstance = python

@@ -1,0 +1,163 @@
+"""A client for programs with an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Self
+
+import numpy.typing as npt
+
+from ..errors import ServerError
+from ..protocol import Hello
+from .conversation import Conversation, Event
+from .dialling import connection_errors, headers, refused, stream_url, websockets
+
+
+class AsyncClient:
+    """A stream on a live server; an asynchronous context manager, which connects.
+
+    One task may send while another receives.
+
+    Args:
+        url: of the server, such as ``http://127.0.0.1:8765``.
+        hello: what is sent and wanted; its fields can be given as keywords instead.
+        token: bearer token, where the server wants one.
+        retries: attempts to connect again after a lost connection, with pauses from 0.1 s on.
+        timeout: seconds that connecting, or waiting for a reply, may take.
+        **fields: of :class:`~streaming_wavlm.protocol.Hello`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        hello: Hello | None = None,
+        *,
+        token: str | None = None,
+        retries: int = 5,
+        timeout: float = 10.0,
+        **fields: Any,
+    ) -> None:
+        self._url = stream_url(url)
+        self._headers = headers(token)
+        self._retries = retries
+        self._timeout = timeout
+        self._talk = Conversation(hello or Hello(**fields))
+        self._lock = asyncio.Lock()
+        self._socket: Any = None
+
+    @property
+    def ready(self) -> dict[str, Any]:
+        """What the server said when the stream was opened: latency, layers, width, limits."""
+        return self._talk.ready
+
+    async def __aenter__(self) -> Self:
+        self._socket = await self._dial()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def send(self, samples: npt.NDArray[Any]) -> None:
+        """Send audio ``[samples]`` at the rate of the hello, floating point in [-1, 1] or int16.
+
+        Raises:
+            ServerError: the connection is lost for good.
+        """
+        async with self._lock:
+            await self._say(self._talk.audio(samples))
+
+    async def flush(self) -> None:
+        """End the stream: the rest of its features come, then an ``end`` message; then another begins.
+
+        Raises:
+            ServerError: the connection is lost for good.
+        """
+        async with self._lock:
+            await self._say(self._talk.flush())
+
+    async def reset(self) -> None:
+        """Drop the stream and begin another.
+
+        Raises:
+            ServerError: the connection is lost for good.
+        """
+        async with self._lock:
+            await self._say(self._talk.reset())
+
+    async def receive(self) -> Event:
+        """Return the next features or message.
+
+        Raises:
+            ServerError: the server ended the stream, or the connection is lost for good.
+            ProtocolError: the server said something that is no message.
+        """
+        while True:
+            socket = self._socket
+            try:
+                data = await socket.recv()
+            except connection_errors() as error:
+                async with self._lock:
+                    if socket is self._socket:
+                        await self._again(error)
+                continue
+            event = self._talk.take(data)
+            if event is not None:
+                return event
+
+    async def until_end(self) -> AsyncIterator[Event]:
+        """Yield features and messages up to the ``end`` message of the stream that was flushed."""
+        while True:
+            event = await self.receive()
+            yield event
+            if isinstance(event, dict) and event["type"] == "end":
+                return
+
+    async def close(self) -> None:
+        """Say good-bye; the server forgets the stream."""
+        if self._socket is not None:
+            await self._socket.close()
+
+    async def _say(self, data: bytes | str) -> None:
+        try:
+            await self._socket.send(data)
+        except connection_errors() as error:
+            await self._again(error)  # says it, too
+
+    async def _again(self, error: Exception) -> None:
+        """Connect once more and go on."""
+        why: Exception = error
+        lost: tuple[type[Exception], ...] = (ServerError, *connection_errors())
+        for attempt in range(self._retries):
+            await asyncio.sleep(0.1 * 2**attempt)
+            try:
+                self._socket = await self._dial()
+                for data in self._talk.again():
+                    await self._socket.send(data)
+            except lost as failed:
+                why = failed
+                if isinstance(failed, ServerError) and failed.__cause__ is None:
+                    break
+                continue
+            return
+        raise ServerError(f"the connection to {self._url} is lost: {why}") from error
+
+    async def _dial(self) -> Any:
+        try:
+            socket = await websockets().asyncio.client.connect(
+                self._url,
+                additional_headers=self._headers,
+                open_timeout=self._timeout,
+                max_size=None,
+                compression=None,
+            )
+        except connection_errors() as error:
+            raise refused(self._url, error) from error
+        try:
+            await socket.send(self._talk.hello())
+            event = self._talk.take(await asyncio.wait_for(socket.recv(), self._timeout))
+        except connection_errors() as error:
+            raise refused(self._url, error) from error
+        if not isinstance(event, dict) or event["type"] != "ready":
+            raise ServerError(f"{self._url} answered a hello with something else; is it a live server?")
+        return socket

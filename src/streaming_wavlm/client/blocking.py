@@ -1,0 +1,182 @@
+"""A client for programs without an event loop."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Self
+
+import numpy.typing as npt
+
+from ..errors import ServerError
+from ..protocol import Hello
+from .conversation import Conversation, Event
+from .dialling import connection_errors, headers, refused, stream_url, websockets
+
+
+class Client:
+    """A stream on a live server; a context manager.
+
+    Audio may be sent from one thread while another receives.
+
+    Args:
+        url: of the server, such as ``http://127.0.0.1:8765``.
+        hello: what is sent and wanted; its fields can be given as keywords instead.
+        token: bearer token, where the server wants one.
+        retries: attempts to connect again after a lost connection, with pauses from 0.1 s on.
+        timeout: seconds that connecting, or waiting for a reply, may take.
+        **fields: of :class:`~streaming_wavlm.protocol.Hello`.
+
+    Raises:
+        ServerError: there is no server, or it refused.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        hello: Hello | None = None,
+        *,
+        token: str | None = None,
+        retries: int = 5,
+        timeout: float = 10.0,
+        **fields: Any,
+    ) -> None:
+        self._url = stream_url(url)
+        self._headers = headers(token)
+        self._retries = retries
+        self._timeout = timeout
+        self._talk = Conversation(hello or Hello(**fields))
+        self._arrived: deque[Event] = deque()
+        self._lock = threading.RLock()
+        self._connection = contextlib.ExitStack()
+        self._socket = self._dial()
+
+    @property
+    def ready(self) -> dict[str, Any]:
+        """What the server said when the stream was opened: latency, layers, width, limits."""
+        return self._talk.ready
+
+    def send(self, samples: npt.NDArray[Any]) -> None:
+        """Send audio ``[samples]`` at the rate of the hello, floating point in [-1, 1] or int16.
+
+        Raises:
+            ServerError: the connection is lost for good.
+        """
+        with self._lock:
+            self._say(self._talk.audio(samples))
+
+    def flush(self) -> None:
+        """End the stream: the rest of its features come, then an ``end`` message; then another begins.
+
+        Raises:
+            ServerError: the connection is lost for good.
+        """
+        with self._lock:
+            self._say(self._talk.flush())
+
+    def reset(self) -> None:
+        """Drop the stream and begin another.
+
+        Raises:
+            ServerError: the connection is lost for good.
+        """
+        with self._lock:
+            self._say(self._talk.reset())
+
+    def receive(self, timeout: float | None = None) -> Event | None:
+        """Return the next features or message; None if nothing came in time.
+
+        Args:
+            timeout: seconds to wait; without end when None.
+
+        Raises:
+            ServerError: the server ended the stream, or the connection is lost for good.
+            ProtocolError: the server said something that is no message.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            if self._arrived:
+                return self._arrived.popleft()
+            left = None if until is None else max(0.0, until - time.monotonic())
+            socket = self._socket
+            try:
+                data = socket.recv(timeout=left)
+            except TimeoutError:
+                return None
+            except connection_errors() as error:
+                with self._lock:
+                    if socket is self._socket:
+                        self._again(error)
+                continue
+            event = self._talk.take(data)
+            if event is not None:
+                return event
+
+    def until_end(self) -> Iterator[Event]:
+        """Yield features and messages up to the ``end`` message of the stream that was flushed."""
+        while True:
+            event = self.receive()
+            if event is not None:
+                yield event
+            if isinstance(event, dict) and event["type"] == "end":
+                return
+
+    def close(self) -> None:
+        """Say good-bye; the server forgets the stream."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _say(self, data: bytes | str) -> None:
+        try:
+            self._socket.send(data)
+        except connection_errors() as error:
+            self._again(error)  # says it, too
+
+    def _again(self, error: Exception) -> None:
+        """Connect once more and go on."""
+        why: Exception = error
+        lost: tuple[type[Exception], ...] = (ServerError, *connection_errors())
+        for attempt in range(self._retries):
+            time.sleep(0.1 * 2**attempt)
+            try:
+                self._socket = self._dial()
+                for data in self._talk.again():
+                    self._socket.send(data)
+            except lost as failed:
+                why = failed
+                if isinstance(failed, ServerError) and failed.__cause__ is None:
+                    break
+                continue
+            return
+        raise ServerError(f"the connection to {self._url} is lost: {why}") from error
+
+    def _dial(self) -> Any:
+        self._connection.close()
+        try:
+            socket = self._connection.enter_context(
+                websockets().sync.client.connect(
+                    self._url,
+                    additional_headers=self._headers,
+                    open_timeout=self._timeout,
+                    max_size=None,
+                    compression=None,
+                )
+            )
+        except connection_errors() as error:
+            raise refused(self._url, error) from error
+        try:
+            socket.send(self._talk.hello())
+            event = self._talk.take(socket.recv(timeout=self._timeout))
+        except connection_errors() as error:
+            raise refused(self._url, error) from error
+        if not isinstance(event, dict) or event["type"] != "ready":
+            raise ServerError(f"{self._url} answered a hello with something else; is it a live server?")
+        return socket

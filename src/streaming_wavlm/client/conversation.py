@@ -1,0 +1,185 @@
+"""A client's side of the protocol without its socket: what to say, and what to say again."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ProtocolError, ServerError
+from ..protocol import ENCODINGS, Features, Hello, message, parse
+
+# The features of a stream, or a message: a dict with a "type".
+Event = Features | dict[str, Any]
+
+# The server's resampler and last frame hold so much back; audio of that age is kept for another second.
+_HELD_BACK_SECONDS = 1.5
+_HOP, _RATE = 320, 16_000
+
+
+@dataclass
+class _Outgoing:
+    """Audio of one stream that the server may not have.
+
+    Attributes:
+        begin: the first sample that is kept.
+        packets: its samples from there on.
+        flushed: whether the stream was ended.
+    """
+
+    begin: int = 0
+    packets: deque[bytes] = field(default_factory=deque)
+    flushed: bool = False
+
+
+class Conversation:
+    """Keeps what is needed to go on after a lost connection.
+
+    Args:
+        hello: what is sent and wanted.
+        keep_seconds: audio that is kept until its features are here; a connection that is lost for longer
+            cannot be gone on with.
+    """
+
+    def __init__(self, hello: Hello, keep_seconds: float = 120.0) -> None:
+        self._hello = hello
+        self._sample_bytes = ENCODINGS[hello.encoding].itemsize
+        self._keep = int(keep_seconds * hello.sample_rate)
+        self._sending = 0
+        self._outgoing: dict[int, _Outgoing] = {0: _Outgoing()}
+        self.ready: dict[str, Any] = {}
+        # What arrives next: the number of the stream and the frame.
+        self.stream = 0
+        self.position = 0
+
+    @property
+    def sending(self) -> int:
+        """The number of the stream that audio goes to."""
+        return self._sending
+
+    def hello(self) -> str:
+        """Return the first message of a connection: a beginning, or the wish to go on."""
+        token = self.ready.get("token")
+        if token is None:
+            return self._hello.text()
+        return replace(self._hello, token=token, stream=self.stream, received=self.position).text()
+
+    def audio(self, samples: npt.NDArray[Any]) -> bytes:
+        """Return the message for audio.
+
+        Args:
+            samples: mono ``[samples]``, floating point in [-1, 1] or 16-bit integers.
+
+        Raises:
+            ProtocolError: it is something else.
+        """
+        if samples.ndim != 1 or (samples.dtype != np.int16 and samples.dtype.kind != "f"):
+            raise ProtocolError(
+                f"audio is mono [samples], floating point or int16, got {samples.dtype} {list(samples.shape)}"
+            )
+        data = _encoded(samples, self._hello.encoding)
+        outgoing = self._outgoing[self._sending]
+        outgoing.packets.append(data)
+        while len(outgoing.packets) > 1 and self._length(outgoing) > self._keep:
+            outgoing.begin += len(outgoing.packets.popleft()) // self._sample_bytes
+        return data
+
+    def flush(self) -> str:
+        """Return the message that ends a stream; what follows is another's."""
+        self._outgoing[self._sending].flushed = True
+        self._next()
+        return message("flush")
+
+    def reset(self) -> str:
+        """Return the message that drops a stream; what follows is another's."""
+        self._outgoing.clear()
+        self._next()
+        self.stream, self.position = self._sending, 0
+        return message("reset")
+
+    def take(self, data: bytes | str) -> Event | None:
+        """Take a message of the server; None if it is known already, or about a stream that was dropped.
+
+        Raises:
+            ProtocolError: it is not what a server says.
+            ServerError: it ends the conversation.
+        """
+        if isinstance(data, bytes):
+            features = Features.unpack(data)
+            frames = features.array.shape[1]
+            if (features.stream, features.position) != (self.stream, self.position):
+                if (features.stream, features.position + frames) <= (self.stream, self.position):
+                    return None
+                raise ProtocolError(
+                    f"frame {self.position} of stream {self.stream} is due, got frame {features.position} of "
+                    f"stream {features.stream}"
+                )
+            self.position += frames
+            self._forget()
+            return features
+        values = parse(data)
+        if values["type"] == "ready":
+            self.ready = values
+        elif values["type"] == "error":
+            raise ServerError(f"the server ended the stream: {values.get('reason')} ({values.get('code')})")
+        elif values["type"] == "end":
+            if values.get("stream") != self.stream:
+                return None
+            self._outgoing.pop(self.stream, None)
+            self.stream, self.position = self.stream + 1, 0
+        return values
+
+    def again(self) -> Iterator[bytes | str]:
+        """Yield what the server, by its last ``ready``, has not got.
+
+        Raises:
+            ServerError: it wants audio that is no longer kept.
+        """
+        at, taken = int(self.ready["stream"]), int(self.ready["samples"])
+        for number, outgoing in sorted(self._outgoing.items()):
+            if number < at:
+                continue
+            missing = (taken if number == at else 0) - outgoing.begin
+            if missing < 0:
+                raise ServerError("the connection was lost for too long: its audio is no longer kept")
+            data = b"".join(outgoing.packets)[missing * self._sample_bytes :]
+            # In parts that any server takes.
+            part = int(self.ready.get("packet_bytes", 2**16)) // 2 // self._sample_bytes * self._sample_bytes
+            for begin in range(0, len(data), part):
+                yield data[begin : begin + part]
+            if outgoing.flushed:
+                yield message("flush")
+
+    def _next(self) -> None:
+        self._sending += 1
+        self._outgoing[self._sending] = _Outgoing()
+
+    def _length(self, outgoing: _Outgoing) -> int:
+        return sum(map(len, outgoing.packets)) // self._sample_bytes
+
+    def _forget(self) -> None:
+        """Drop audio whose features are here, or on their way for sure."""
+        rate = self._hello.sample_rate
+        safe = self.position * _HOP * rate // _RATE - int(_HELD_BACK_SECONDS * rate)
+        outgoing = self._outgoing.get(self.stream)
+        while outgoing is not None and outgoing.packets:
+            length = len(outgoing.packets[0]) // self._sample_bytes
+            if outgoing.begin + length > safe:
+                return
+            outgoing.begin += length
+            outgoing.packets.popleft()
+
+
+def _encoded(samples: npt.NDArray[Any], encoding: str) -> bytes:
+    dtype = ENCODINGS[encoding]
+    if encoding == "pcm16":
+        if samples.dtype != np.int16:
+            samples = np.clip(np.round(samples * 32768.0), -32768, 32767)
+        return samples.astype(dtype).tobytes()
+    if samples.dtype == np.int16:
+        samples = samples / np.float32(32768)
+    return samples.astype(dtype).tobytes()

@@ -1,0 +1,189 @@
+"""The model's own thread: whoever has a chunk ready is computed in one batched step."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..model import StreamingWavLM
+from ..output import WavLMOutput
+from ..state import StreamState
+from .metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a job.
+
+    Attributes:
+        features: ``[layers, frames, dim]``, in the type that was asked for; None if the model failed.
+        state: after the chunk; None if the model failed.
+        seconds: from the job's beginning to its end.
+        error: why the model failed.
+    """
+
+    features: npt.NDArray[Any] | None
+    state: StreamState | None
+    seconds: float
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A chunk of one stream.
+
+    Attributes:
+        samples: 16 kHz float32 ``[samples]``; a whole chunk, or the rest of a stream.
+        state: of the one stream before.
+        last: whether the stream ends with it.
+        chunk_ms: its chunk size.
+        layers: hidden states to return, from 0.
+        weights: of a sum of them, if one is asked for.
+        dtype: of the features.
+        done: called with the result, in the model's thread.
+        began: when the audio was complete, in seconds of the monotonic clock.
+    """
+
+    samples: npt.NDArray[np.float32]
+    state: StreamState
+    last: bool
+    chunk_ms: int
+    layers: tuple[int, ...]
+    weights: tuple[float, ...] | None
+    dtype: str
+    done: Callable[[Result], None]
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def kind(self) -> tuple[int, bool]:
+        """Jobs of the same kind go into one step."""
+        return self.chunk_ms, self.last
+
+
+class Batcher:
+    """Takes jobs from any thread and computes them in its own.
+
+    Args:
+        models: one for each chunk size that is served; they may share weights.
+        batch: the most streams in a step.
+        wait_ms: how long the first job of a batch waits for others.
+        metrics: are told of every step.
+    """
+
+    def __init__(
+        self, models: Mapping[int, StreamingWavLM], *, batch: int, wait_ms: float, metrics: Metrics
+    ) -> None:
+        self._models = dict(models)
+        self._batch = batch
+        self._wait = wait_ms / 1000
+        self._metrics = metrics
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        # Streams that may have a job: with no others about, waiting for company would be in vain.
+        self.company: Callable[[], int] = lambda: 0
+        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Compute a job; its ``done`` is called, come what may, unless the batcher is closed before."""
+        with self._changed:
+            self._jobs.append(job)
+            self._metrics.queue.set(len(self._jobs))
+            self._changed.notify()
+
+    def close(self, seconds: float = 10.0) -> None:
+        """Finish the step at hand and end the thread."""
+        with self._changed:
+            self._closing = True
+            self._jobs.clear()
+            self._changed.notify()
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while True:
+            jobs = self._next()
+            if not jobs:
+                return
+            began = time.monotonic()
+            results = self._computed(jobs)
+            self._metrics.step(len(jobs), time.monotonic() - began)
+            for job, result in zip(jobs, results, strict=True):
+                try:
+                    job.done(result)
+                except Exception:  # one stream's trouble is not the others'
+                    logger.exception("a stream could not take its features")
+
+    def _next(self) -> list[Job]:
+        """Wait for jobs of one kind, the oldest job's; none when closing."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closing)
+            if self._closing:
+                return []
+            first = self._jobs[0]
+            until = first.began + self._wait
+            while not self._closing:
+                alike = sum(job.kind == first.kind for job in self._jobs)
+                left = until - time.monotonic()
+                if left <= 0 or alike >= min(self._batch, self.company()):
+                    break
+                self._changed.wait(left)
+            taken = [job for job in self._jobs if job.kind == first.kind][: self._batch]
+            chosen = set(map(id, taken))
+            self._jobs = deque(job for job in self._jobs if id(job) not in chosen)
+            self._metrics.queue.set(len(self._jobs))
+            return [] if self._closing else taken
+
+    def _computed(self, jobs: Sequence[Job]) -> list[Result]:
+        try:
+            return self._together(jobs)
+        except Exception as error:  # whatever the model raises: states are values, nothing is lost
+            if len(jobs) == 1:
+                logger.exception("the model failed on a chunk")
+                self._metrics.errors.labels("model").inc()
+                return [Result(None, None, time.monotonic() - jobs[0].began, error)]
+            logger.warning("a step of %d streams failed (%s): trying them one by one", len(jobs), error)
+        return [self._computed([job])[0] for job in jobs]
+
+    @torch.inference_mode()
+    def _together(self, jobs: Sequence[Job]) -> list[Result]:
+        model = self._models[jobs[0].chunk_ms]
+        state = StreamState.stack([job.state for job in jobs]) if len(jobs) > 1 else jobs[0].state
+        lengths = torch.tensor([len(job.samples) for job in jobs], device=model.device)
+        waves = torch.zeros(len(jobs), int(lengths.max()))
+        for row, job in enumerate(jobs):
+            waves[row, : len(job.samples)] = torch.from_numpy(job.samples)
+        waves = waves.to(model.device, model.dtype)
+        if jobs[0].last:
+            output, after = model.finish(state, waves, lengths)
+        else:
+            output, after = model.step(waves, state)
+        now = time.monotonic()
+        return [
+            Result(
+                _features(output, row, job),
+                after.select([row]) if len(jobs) > 1 else after,
+                now - job.began,
+            )
+            for row, job in enumerate(jobs)
+        ]
+
+
+def _features(output: WavLMOutput, row: int, job: Job) -> npt.NDArray[Any]:
+    frames = int(output.lengths[row])
+    hidden: Tensor = torch.stack([output.hidden_states[layer][row, :frames] for layer in job.layers]).float()
+    if job.weights is not None:
+        hidden = torch.einsum("l,lfd->fd", hidden.new_tensor(job.weights), hidden)[None]
+    return hidden.to(getattr(torch, job.dtype)).cpu().numpy()

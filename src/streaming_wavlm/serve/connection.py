@@ -1,0 +1,255 @@
+"""One WebSocket: what its client sends goes to its stream, what the stream gives goes to the client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from ..errors import ProtocolError
+from ..protocol import CloseCode, Hello, message, parse, parse_hello
+from .service import Service, StreamEndError
+from .stream import LiveStream, Payload, Sent
+
+logger = logging.getLogger(__name__)
+
+# Closing speaks to the client once more; a client that does not listen must not hold the server up.
+_CLOSE_SECONDS = 1.0
+
+
+class Connection:
+    """Serves one client, from its hello to its end.
+
+    Args:
+        service: opens its stream.
+        websocket: accepted.
+    """
+
+    def __init__(self, service: Service, websocket: WebSocket) -> None:
+        self._service = service
+        self._socket = websocket
+        self._limits = service.limits
+        self._stream: LiveStream
+        self._outbox: deque[Payload] = deque()
+        self._outbox_bytes = 0
+        self._woken = asyncio.Event()
+        self._end: StreamEndError | None = None
+
+    async def serve(self) -> None:
+        """Serve until either side ends it; never raises because of what a client does."""
+        try:
+            hello = await self._hello()
+            self._stream, missed = self._service.open(hello, self)
+        except (ProtocolError, StreamEndError, WebSocketDisconnect) as error:
+            await self._refuse(error)
+            return
+        end = StreamEndError(CloseCode.INTERNAL, "the server failed; begin anew")
+        try:
+            self._put(self._service.ready(self._stream))
+            self.deliver(missed)
+            self._service.pump(self._stream)
+            end = await self._both_ways()
+        finally:
+            self._service.close(self._stream, keep=end.keep)
+            await self._say_goodbye(end)
+
+    def deliver(self, sent: Sequence[Sent]) -> None:
+        """Take messages of the stream, to be sent in their order."""
+        for one in sent:
+            self._put(one.payload)
+
+    def failed(self, error: Exception) -> None:
+        """End the connection because the model failed on its stream."""
+        self._finish(StreamEndError(CloseCode.INTERNAL, f"the model failed on this stream: {error}"))
+
+    async def _hello(self) -> Hello:
+        try:
+            received = await asyncio.wait_for(self._receive(), self._limits.hello_seconds)
+        except TimeoutError as error:
+            raise StreamEndError(
+                CloseCode.IDLE, f"no hello came within {self._limits.hello_seconds:g} s"
+            ) from error
+        if isinstance(received, bytes):
+            raise ProtocolError("the first message is a hello, got audio")
+        return parse_hello(parse(received))
+
+    async def _both_ways(self) -> StreamEndError:
+        """Read and write at the same time; return why it ended."""
+        tasks = [asyncio.create_task(work()) for work in (self._read, self._write, self._watch)]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        if self._end is not None:
+            return self._end
+        for result in results:
+            if isinstance(result, StreamEndError):
+                return result
+            if isinstance(result, ProtocolError):
+                return StreamEndError(CloseCode.BAD_MESSAGE, str(result))
+            if isinstance(result, WebSocketDisconnect):
+                # 1000 is a good-bye; anything else may be a lost connection.
+                return StreamEndError(CloseCode.NORMAL, "", keep=result.code != CloseCode.NORMAL)
+        for result in results:
+            if isinstance(result, Exception) and not isinstance(result, asyncio.CancelledError):
+                logger.error("a connection failed", exc_info=result)
+                self._service.metrics.errors.labels("connection").inc()
+        return StreamEndError(CloseCode.INTERNAL, "the server failed on this stream; begin anew", keep=True)
+
+    async def _read(self) -> None:
+        while True:
+            await self._room()
+            try:
+                received = await asyncio.wait_for(self._receive(), self._limits.idle_seconds)
+            except TimeoutError as error:
+                raise StreamEndError(
+                    CloseCode.IDLE, f"nothing came for {self._limits.idle_seconds:g} s", keep=True
+                ) from error
+            self._stream.heard = time.monotonic()
+            if isinstance(received, bytes):
+                self._take_audio(received)
+            else:
+                self._take_text(parse(received))
+            self._service.pump(self._stream)
+
+    def _take_audio(self, data: bytes) -> None:
+        before = self._stream.seconds
+        self._stream.push(data)
+        self._service.metrics.audio.inc(self._stream.seconds - before)
+        if self._stream.seconds > self._limits.stream_seconds:
+            raise StreamEndError(
+                CloseCode.TOO_LONG, f"a stream has at most {self._limits.stream_seconds:g} s of audio"
+            )
+
+    def _take_text(self, values: dict[str, Any]) -> None:
+        kind = values["type"]
+        if kind == "flush":
+            self._stream.flush()
+        elif kind == "reset":
+            self._stream.reset()
+            self._put(message("reset", stream=self._stream.stream))
+        elif kind == "ping":
+            sent = values.get("time")
+            self._put(message("pong", time=sent if isinstance(sent, int | float) else None))
+        else:
+            raise ProtocolError(f"a client sends hello, flush, reset or ping, got {kind[:40]!r}")
+
+    async def _room(self) -> None:
+        """Wait until more audio may be taken: TCP tells the client to wait, too."""
+        stream, limits = self._stream, self._limits
+        while self._service.draining or stream.ending or stream.waiting_seconds > limits.buffer_seconds:
+            await asyncio.sleep(0.005)
+        ahead = stream.seconds - limits.burst_seconds - limits.rate * (time.monotonic() - stream.opened)
+        if ahead > 0:
+            await asyncio.sleep(ahead / limits.rate)
+
+    async def _receive(self) -> bytes | str:
+        received = await self._socket.receive()
+        if received["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(received.get("code") or 1006, received.get("reason"))
+        data: bytes | str | None = received.get("bytes")
+        if data is None:
+            data = received.get("text") or ""
+        if len(data) > self._limits.packet_bytes:
+            raise StreamEndError(
+                CloseCode.TOO_LARGE,
+                f"a message has at most {self._limits.packet_bytes} bytes, got {len(data)}",
+            )
+        return data
+
+    def _put(self, payload: Payload) -> None:
+        self._outbox.append(payload)
+        self._outbox_bytes += len(payload)
+        if self._outbox_bytes > self._limits.outbox_bytes:
+            self._finish(
+                StreamEndError(
+                    CloseCode.SLOW,
+                    f"more than {self._limits.outbox_bytes} bytes of features wait to be read; read faster, "
+                    "or ask for fewer layers",
+                )
+            )
+        self._woken.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            while self._outbox:
+                payload = self._outbox[0]
+                try:
+                    await asyncio.wait_for(self._send(payload), self._limits.send_seconds)
+                except TimeoutError as error:
+                    raise StreamEndError(
+                        CloseCode.SLOW,
+                        f"a message was not read within {self._limits.send_seconds:g} s",
+                        keep=True,
+                    ) from error
+                self._outbox.popleft()
+                self._outbox_bytes -= len(payload)
+
+    async def _send(self, payload: Payload) -> None:
+        try:
+            if isinstance(payload, bytes):
+                await self._socket.send_bytes(payload)
+            else:
+                await self._socket.send_text(payload)
+        except RuntimeError as error:  # it is closed already
+            raise WebSocketDisconnect(1006) from error
+
+    async def _watch(self) -> None:
+        """Tell how the stream does now and then, and when the server is about to stop."""
+        every, told = self._limits.stats_seconds, time.monotonic()
+        while self._end is None:
+            await asyncio.sleep(0.05)
+            if self._service.draining and not self._stream.busy and not self._outbox:
+                raise StreamEndError(CloseCode.GOING_AWAY, "the server is stopping")
+            if every and time.monotonic() - told >= every:
+                told = time.monotonic()
+                self._put(
+                    message(
+                        "stats",
+                        stream=self._stream.stream,
+                        position=self._stream.position,
+                        waiting_seconds=round(self._stream.waiting_seconds, 3),
+                        streams=self._service.open_streams,
+                    )
+                )
+
+    def _finish(self, end: StreamEndError) -> None:
+        self._end = self._end or end
+
+    async def _refuse(self, error: Exception) -> None:
+        """End a connection that has not become a stream."""
+        if isinstance(error, StreamEndError):
+            end = error
+        elif isinstance(error, ProtocolError):
+            end = StreamEndError(CloseCode.BAD_MESSAGE, str(error))
+        else:
+            return
+        self._service.metrics.refused.labels(end.code.name.lower()).inc()
+        await self._say_goodbye(end)
+
+    async def _say_goodbye(self, end: StreamEndError) -> None:
+        if not end.reason:
+            return  # it was the client's
+        self._service.metrics.closed.labels(end.code.name.lower()).inc()
+        logger.info("closed a stream: %s", end.reason)
+        if self._socket.client_state is not WebSocketState.CONNECTED:
+            return
+        text = message("error", code=int(end.code), reason=end.reason, resumable=end.keep)
+        with contextlib.suppress(Exception):  # the client may be gone: that is its own affair
+            await asyncio.wait_for(self._socket.send_text(text), _CLOSE_SECONDS)
+        with contextlib.suppress(Exception):
+            # A close frame holds 123 bytes of reason.
+            await asyncio.wait_for(
+                self._socket.close(int(end.code), end.reason.encode()[:120].decode(errors="ignore")),
+                _CLOSE_SECONDS,
+            )

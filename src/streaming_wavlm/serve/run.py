@@ -1,0 +1,160 @@
+"""Running a service on a port until it is told to stop."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from ..errors import ServerError
+from .access import Access
+from .app import build_app
+from .service import Service
+
+# Beside the time that draining may take: for the last close frames.
+_GRACE_SECONDS = 3
+# From the end of a conversation to the end of its connection.
+_LINGER_SECONDS = 2.0
+# Room for what is not the client's: the library counts whole frames.
+_SLACK = 1024
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server listens.
+
+    Attributes:
+        host: an interface; other machines reach only what is not the loopback.
+        port: 0 for a free one.
+        certificate: PEM file, for TLS.
+        key: PEM file of its private key.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+class _Protocol(WebSocketsSansIOProtocol):
+    """uvicorn's, but a client that does not read what is left cannot keep a connection that has ended."""
+
+    async def run_asgi(self) -> None:
+        try:
+            await super().run_asgi()
+        finally:
+            self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
+
+
+class Server(uvicorn.Server):
+    """A server that lets its streams finish what they have begun.
+
+    Args:
+        config: uvicorn's.
+        service: what is served.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain the streams, then end the server."""
+        await self._service.drain()
+        await super().shutdown(sockets)
+
+
+def build_server(service: Service, address: Address, access: Access | None = None) -> Server:
+    """Return a server that is not yet running.
+
+    Args:
+        service: what it serves.
+        address: where it listens.
+        access: who may connect.
+
+    Raises:
+        ServerError: a file of TLS is missing.
+    """
+    for path in (address.certificate, address.key):
+        if path is not None and not path.is_file():
+            raise ServerError(f"there is no file {path}; --certificate and --key take PEM files")
+    if (address.certificate is None) != (address.key is None):
+        raise ServerError("TLS needs both --certificate and --key")
+    config = uvicorn.Config(
+        build_app(service, access),
+        host=address.host,
+        port=address.port,
+        ssl_certfile=address.certificate,
+        ssl_keyfile=address.key,
+        ws=_Protocol,
+        ws_max_size=service.limits.packet_bytes + _SLACK,
+        ws_ping_interval=20.0,
+        ws_ping_timeout=20.0,
+        ws_per_message_deflate=False,  # features hardly shrink, and a small message could grow without bound
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+    return Server(config, service)
+
+
+def serve(
+    service: Service,
+    address: Address,
+    access: Access | None = None,
+    started: Callable[[str], Any] = lambda url: None,
+) -> None:
+    """Serve until SIGINT or SIGTERM, then drain.
+
+    Args:
+        service: what is served.
+        address: where.
+        access: who may connect.
+        started: told the server's address once it listens.
+
+    Raises:
+        ServerError: the address cannot be had.
+    """
+    server = build_server(service, address, access)
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address.host, address.port))
+    except OSError as error:
+        listener.close()
+        raise ServerError(
+            f"{address.host}:{address.port} cannot be listened on ({error}); give another --host or --port"
+        ) from error
+    scheme = "https" if address.certificate else "http"
+    host = f"[{address.host}]" if family == socket.AF_INET6 else address.host
+    started(f"{scheme}://{host}:{listener.getsockname()[1]}")
+    try:
+        server.run(sockets=[listener])
+    finally:
+        listener.close()
+        service.shut_down()
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, for programs that read logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        values = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            values["exception"] = self.formatException(record.exc_info)
+        return json.dumps(values)

@@ -1,0 +1,250 @@
+"""The server without its sockets: streams open, parked and gone on with, and the model behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from ..config import SAMPLE_RATE
+from ..errors import ConfigError, ProtocolError
+from ..model import StreamingWavLM
+from ..protocol import VERSION, CloseCode, Hello, message
+from .batcher import Batcher, Job, Result
+from .limits import Limits
+from .metrics import Metrics
+from .stream import LiveStream, Sent
+
+logger = logging.getLogger(__name__)
+
+
+class StreamEndError(Exception):
+    """Ends a connection.
+
+    Args:
+        code: of the close frame.
+        reason: a sentence for the client.
+        keep: whether the client may come back and go on.
+    """
+
+    def __init__(self, code: CloseCode, reason: str, *, keep: bool = False) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+        self.keep = keep
+
+
+class Listener(Protocol):
+    """Where the messages of a stream go."""
+
+    def deliver(self, sent: Sequence[Sent]) -> None:
+        """Take messages for the client, in order."""
+
+    def failed(self, error: Exception) -> None:
+        """Hear that the model failed on the stream."""
+
+
+class Service:
+    """Opens streams and moves their audio to the model and their features back; lives in one event loop.
+
+    Args:
+        models: one for each chunk size that is offered, the first being the standard one.
+        limits: what is allowed.
+    """
+
+    def __init__(self, models: Mapping[int, StreamingWavLM], limits: Limits) -> None:
+        if not models:
+            raise ConfigError("a server needs at least one chunk size to serve")
+        self.models = dict(models)
+        self.limits = limits
+        self.metrics = Metrics()
+        self.draining = False
+        self.connections = 0
+        self._listeners: dict[str, Listener] = {}
+        self._parked: dict[str, tuple[LiveStream, float]] = {}
+        self._batcher = Batcher(self.models, batch=limits.batch, wait_ms=limits.wait_ms, metrics=self.metrics)
+        self._batcher.company = lambda: len(self._listeners)
+
+    @property
+    def open_streams(self) -> int:
+        """Streams that have a connection."""
+        return len(self._listeners)
+
+    @contextlib.contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Count a connection while it lasts, from before it has said what it wants."""
+        self.connections += 1
+        try:
+            yield
+        finally:
+            self.connections -= 1
+
+    def open(self, hello: Hello, listener: Listener) -> tuple[LiveStream, list[Sent]]:
+        """Begin a stream, or go on with one that lost its connection.
+
+        Args:
+            hello: what the client asked for.
+            listener: where its messages go.
+
+        Returns:
+            The stream, and the messages that its client has missed.
+
+        Raises:
+            ProtocolError: it asks for what is not offered.
+            StreamEndError: the stream to go on with is gone.
+        """
+        missed: list[Sent] = []
+        if hello.token is not None:
+            stream, missed = self._resumed(hello)
+        else:
+            stream = LiveStream(hello, self._model(hello.chunk_ms), self.limits.replay_bytes)
+        self._listeners[stream.token] = listener
+        self.metrics.streams.set(len(self._listeners))
+        return stream, missed
+
+    def close(self, stream: LiveStream, *, keep: bool) -> None:
+        """Let go of a stream's connection.
+
+        Args:
+            stream: the stream.
+            keep: whether its client may come back.
+        """
+        self._listeners.pop(stream.token, None)
+        self.metrics.streams.set(len(self._listeners))
+        if not keep or not self.limits.parked or self.draining:
+            return
+        self._give_up(time.monotonic())
+        while len(self._parked) >= self.limits.parked:
+            self._parked.pop(next(iter(self._parked)))
+            self.metrics.dropped.inc()
+        self._parked[stream.token] = stream, time.monotonic() + self.limits.parked_seconds
+        self.metrics.parked.set(len(self._parked))
+
+    def pump(self, stream: LiveStream) -> None:
+        """Give the model the stream's next chunk, if one is due; the rest follows by itself."""
+        if stream.token not in self._listeners:
+            return
+        loop = asyncio.get_running_loop()
+
+        def done(job: Job, result: Result) -> None:
+            try:
+                loop.call_soon_threadsafe(self._take, stream, job, result)
+            except RuntimeError:  # the loop has ended, and with it whoever wanted the result
+                logger.debug("features came after the end")
+
+        job = stream.job(done)
+        if job is not None:
+            self._batcher.submit(job)
+
+    def _take(self, stream: LiveStream, job: Job, result: Result) -> None:
+        listener = self._listeners.get(stream.token)
+        if result.error is not None:
+            if listener is not None:
+                listener.failed(result.error)
+            return
+        self.metrics.latency.observe(result.seconds)
+        sent = stream.take(job, result)
+        if result.features is not None:
+            self.metrics.frames.inc(result.features.shape[1])
+        if listener is not None:
+            listener.deliver(sent)
+            self.pump(stream)
+
+    def ready(self, stream: LiveStream) -> str:
+        """Return the message that answers a hello."""
+        config = stream.model.config
+        return message(
+            "ready",
+            protocol=VERSION,
+            token=stream.token,
+            stream=stream.stream,
+            position=stream.position,
+            samples=stream.samples,
+            chunk_ms=config.chunk_ms,
+            frame_ms=1000 * config.hop / SAMPLE_RATE,
+            latency_ms=config.latency.algorithmic_ms,
+            layers=list(stream.layers),
+            dim=config.dim,
+            dtype=stream.hello.dtype,
+            packet_bytes=self.limits.packet_bytes,
+            parked_seconds=self.limits.parked_seconds,
+        )
+
+    def health(self) -> dict[str, Any]:
+        """Return what ``/healthz`` says."""
+        return {
+            "status": "draining" if self.draining else "ok",
+            "protocol": VERSION,
+            "streams": self.open_streams,
+            "parked": len(self._parked),
+            "chunk_ms": list(self.models),
+        }
+
+    async def drain(self) -> None:
+        """Take nothing new, and wait until the connections have said good-bye, or for so long."""
+        self.draining = True
+        self._parked.clear()
+        until = time.monotonic() + self.limits.drain_seconds
+        while self._listeners and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+
+    def shut_down(self) -> None:
+        """End the model's thread."""
+        self._batcher.close()
+
+    def _model(self, chunk_ms: int | None) -> StreamingWavLM:
+        if chunk_ms is None:
+            return next(iter(self.models.values()))
+        if chunk_ms not in self.models:
+            offered = ", ".join(map(str, self.models))
+            raise ProtocolError(f"chunk_ms must be one of {offered}, got {chunk_ms}")
+        return self.models[chunk_ms]
+
+    def _resumed(self, hello: Hello) -> tuple[LiveStream, list[Sent]]:
+        self._give_up(time.monotonic())
+        found = self._parked.pop(hello.token or "", None)
+        self.metrics.parked.set(len(self._parked))
+        if found is None:
+            raise StreamEndError(
+                CloseCode.GONE,
+                "no stream waits for this token: it came too late, or the stream has ended; begin anew",
+            )
+        stream = found[0]
+        if (hello.stream, hello.received) == (stream.stream + 1, 0):
+            stream.reset()  # the client began anew, and the message was lost
+        missed = stream.missed(hello.stream, hello.received)
+        if missed is None:
+            raise StreamEndError(
+                CloseCode.GONE, "features that were missed are no longer kept, so begin the stream anew"
+            )
+        stream.heard = time.monotonic()
+        self.metrics.resumed.inc()
+        return stream, missed
+
+    def _give_up(self, now: float) -> None:
+        for token in [token for token, (_, until) in self._parked.items() if until < now]:
+            del self._parked[token]
+            self.metrics.dropped.inc()
+        self.metrics.parked.set(len(self._parked))
+
+
+def build_service(
+    model: StreamingWavLM, chunk_ms: Sequence[int] = (), limits: Limits | None = None
+) -> Service:
+    """Return a service of one model.
+
+    Args:
+        model: in eval mode, causal.
+        chunk_ms: the chunk sizes to offer, the standard one first; the model's own when empty.
+        limits: what is allowed.
+
+    Raises:
+        ConfigError: a chunk size is not allowed, or the model is bidirectional.
+    """
+    if not model.config.causal:
+        raise ConfigError("a bidirectional model cannot be served: every frame needs the whole recording")
+    sizes = chunk_ms or (model.config.chunk_ms,)
+    return Service({size: model.with_chunk(size).eval() for size in sizes}, limits or Limits())

@@ -1,0 +1,1 @@
+"""Where speech and its labels come from."""

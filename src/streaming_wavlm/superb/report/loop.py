@@ -1,0 +1,236 @@
+"""The run loop: what is missing is trained and evaluated, and what fails does not stop the rest."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from ...errors import StreamingWavLMError, SuperbError
+from ..corpora import Prepared
+from ..feature_cache import FOLDER_VARIABLE, SIZE_VARIABLE
+from ..run import TaskResult
+from .estimate import seconds_left, words
+from .ledger import Ledger
+from .plan import FIRST_SEED, Group, Job, Request, config_digest
+from .records import JobRecord, ScoreRecord
+from .search import best, dev_score
+from .upstreams import Upstream
+
+logger = logging.getLogger(__name__)
+_REASON_LINES = 15
+
+
+class Progress(Protocol):
+    """Is told how far it is."""
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        """Show how far it is."""
+        ...
+
+    def say(self, message: str) -> None:
+        """Show a message that stays."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What does the work; another one in tests.
+
+    Attributes:
+        prepare: lays out a corpus.
+        run_task: trains and evaluates.
+        layer_weights: reads the learned weights of the layers of a task from an experiment's folder.
+    """
+
+    prepare: Callable[[str, str, Path], Prepared]
+    run_task: Callable[..., TaskResult]
+    layer_weights: Callable[[str, Path], Any]
+
+
+class Loop:
+    """Runs the jobs of a report, one after the other.
+
+    Args:
+        request: what is asked for.
+        upstreams: what is known of each.
+        ledger: what is known so far; it is written after each job.
+        tools: what does the work.
+        progress: is told how far it is.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        upstreams: Mapping[str, Upstream],
+        ledger: Ledger,
+        tools: Tools,
+        progress: Progress,
+    ) -> None:
+        self.request = request
+        self.upstreams = upstreams
+        self.ledger = ledger
+        self.tools = tools
+        self.progress = progress
+        # What the table shows: the jobs of each cell, those of its search that were not chosen left out.
+        self.chosen: dict[Group, list[JobRecord]] = {}
+        self.searched: dict[Group, list[JobRecord]] = {}
+        # Tasks without a corpus, and why.
+        self.unprepared: dict[str, str] = {}
+        self._waiting: list[Group] = [
+            group for group in request.groups() for _ in range(request.jobs_per_group)
+        ]
+        self._total = len(self._waiting)
+
+    def run(self, after_group: Callable[[], object] = lambda: None) -> None:
+        """Run what is missing.
+
+        Args:
+            after_group: is called when a cell of the table is complete.
+
+        Raises:
+            SuperbError: the results cannot be written.
+        """
+        configs = {task: self._prepare(task) for task in self.request.tasks}
+        with _features(self.request):
+            for group in self.request.groups():
+                config = configs[group.task]
+                if config is not None:
+                    self._run_group(group, config)
+                    after_group()
+                self._waiting = [waiting for waiting in self._waiting if waiting != group]
+        self._show("")
+
+    def _prepare(self, task: str) -> Path | None:
+        """Prepare a task's corpus and return the experiment's config; None if that fails."""
+        self._show(f"{task}: preparing its corpus")
+        try:
+            prepared = self.tools.prepare(task, self.request.source, self.request.out / "corpora" / task)
+            config_digest(prepared.config)
+        except Exception as error:  # one task's corpus is no reason to lose the others
+            logger.debug("%s could not be prepared", task, exc_info=True)
+            self.unprepared[task] = reason = _words(error)
+            self.progress.say(f"{task} has no corpus: {reason}")
+            return None
+        corpora = dict(self.ledger.facts.get("corpora", {}))
+        corpora[task] = {
+            "counts": dict(prepared.counts),
+            "skipped": dict(prepared.skipped),
+            "chance": prepared.chance,
+            "notes": list(prepared.notes),
+        }
+        self.ledger.tell(corpora=corpora)
+        return Path(prepared.config)
+
+    def _run_group(self, group: Group, config: Path) -> None:
+        request = self.request
+        digest = self.upstreams[group.upstream].digest
+        job = Job(group, FIRST_SEED, dict(request.override), digest, config_digest(config))
+        self.chosen[group] = []
+        seeds = range(FIRST_SEED, FIRST_SEED + request.seeds)
+        if request.rates:
+            tried = [self._run_job(job.with_rate(rate), config) for rate in request.rates]
+            self.searched[group] = tried
+            winner = best(group.task, tried)
+            if winner is None or winner.rate is None:
+                self.chosen[group] = tried
+                return
+            # Its training with the first seed is one of the search.
+            self.chosen[group] = [winner]
+            job, seeds = job.with_rate(winner.rate), seeds[1:]
+        self.chosen[group] += [self._run_job(replace(job, seed=seed), config) for seed in seeds]
+
+    def _run_job(self, job: Job, config: Path) -> JobRecord:
+        record = self.ledger.jobs.get(job.key)
+        if record is None or not record.done:
+            self._show(str(job))
+            record = self._attempt(job, config)
+            self.ledger.add(record)
+            if not record.done:
+                self.progress.say(f"{job} failed: {record.reason.splitlines()[-1]}")
+        self._waiting.remove(job.group)
+        return record
+
+    def _attempt(self, job: Job, config: Path) -> JobRecord:
+        request, group = self.request, job.group
+        ours = self.upstreams[group.upstream].ours
+        folder = request.out / job.folder
+        record = JobRecord(
+            job.key, group.task, group.upstream, group.heads, job.seed, job.rate, job.checkpoint, job.config,
+            job.folder.as_posix(), "failed",
+        )  # fmt: skip
+        begin = time.perf_counter()
+        try:
+            result = self.tools.run_task(
+                group.task,
+                group.upstream,
+                config=config,
+                folder=folder,
+                ckpt=request.ckpt if ours else None,
+                model_config=request.model_config if ours else None,
+                override=dict(job.override) or None,
+                device=request.device,
+                heads=group.heads,
+                seed=job.seed,
+                threads=request.threads,
+            )
+            return replace(
+                record,
+                status="done",
+                scores=tuple(ScoreRecord.of(score) for score in result.scores),
+                dev=dev_score(group.task, folder) if request.rates else None,
+                layers=self._layers(group.task, folder),
+                seconds=result.train_seconds + result.evaluate_seconds,
+            )
+        except Exception as error:  # one job is no reason to lose the others
+            logger.debug("%s failed", job, exc_info=True)
+            return replace(record, reason=_words(error), seconds=time.perf_counter() - begin)
+
+    def _layers(self, task: str, folder: Path) -> tuple[float, ...] | None:
+        try:
+            weights = self.tools.layer_weights(task, folder)
+        except SuperbError as error:  # an upstream of one layer, such as a filterbank, has none to weigh
+            logger.debug("%s", error)
+            return None
+        return tuple(float(weight) for weight in weights)
+
+    def _show(self, note: str) -> None:
+        left = words(seconds_left(self._waiting, self.ledger.jobs.values())) if self._waiting else ""
+        done = self._total - len(self._waiting)
+        self.progress.update(done, self._total, ", ".join(filter(None, (note, left))))
+
+
+@contextmanager
+def _features(request: Request) -> Iterator[None]:
+    """Have the processes of the jobs keep features, and leave the environment as it was."""
+    wanted = {}
+    if request.features_gb > 0:
+        wanted = {
+            FOLDER_VARIABLE: str((request.out / "features").resolve()),
+            SIZE_VARIABLE: f"{request.features_gb:g}",
+        }
+    before = {name: os.environ.pop(name, None) for name in (FOLDER_VARIABLE, SIZE_VARIABLE)}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _words(error: Exception) -> str:
+    """Return why something failed: the end of what was said."""
+    text = str(error).strip() or type(error).__name__
+    if not isinstance(error, StreamingWavLMError):
+        text = f"{type(error).__name__}: {text}"
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) <= _REASON_LINES:
+        return "\n".join(lines)
+    return "\n".join([lines[0], "…", *lines[-_REASON_LINES + 2 :]])
