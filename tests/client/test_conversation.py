@@ -1,0 +1,160 @@
+"""A client that lost its connection says again what the server has not got, and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from live import joined, one_pass
+from streaming_wavlm.client.conversation import Conversation
+from streaming_wavlm.errors import ProtocolError, ServerError
+from streaming_wavlm.protocol import Features, Hello, message, parse, parse_hello
+from streaming_wavlm.serve.batcher import Batcher, Job, Result
+from streaming_wavlm.serve.metrics import Metrics
+from streaming_wavlm.serve.stream import LiveStream
+from tiny import tiny_model
+
+MODEL = tiny_model(dtype=torch.float32, window_size=24).with_chunk(80)
+HELLO = Hello(encoding="float32", layers=(0, 1))
+
+
+class Wire:
+    """A server without sockets, whose connection can be cut after any message in either direction."""
+
+    def __init__(self, replay_bytes: int = 2**20) -> None:
+        self.talk = Conversation(HELLO)
+        self.replay_bytes = replay_bytes
+        self.stream: LiveStream | None = None
+        self.to_client: list[bytes | str] = []
+        self.events: list[object] = []
+        self.dial()
+
+    def dial(self) -> None:
+        hello = parse_hello(parse(self.talk.hello()))
+        self.to_client = []
+        if self.stream is None:
+            self.stream = LiveStream(hello, MODEL, self.replay_bytes)
+            missed = []
+        else:
+            if (hello.stream, hello.received) == (self.stream.stream + 1, 0):
+                self.stream.reset()
+            missed = self.stream.missed(hello.stream, hello.received)
+            assert missed is not None
+        ready = message(
+            "ready", token=self.stream.token, stream=self.stream.stream, samples=self.stream.samples,
+            packet_bytes=4000,
+        )  # fmt: skip
+        self.talk.take(ready)
+        for one in missed:
+            self.hear(one.payload)
+        for data in self.talk.again():
+            self.say(data)
+
+    def say(self, data: bytes | str) -> None:
+        """A message arrives at the server, which answers into the wire."""
+        if isinstance(data, bytes):
+            self.stream.push(data)
+        else:
+            getattr(self.stream, parse(data)["type"])()
+        while (job := self.stream.job(lambda *_: None)) is not None:
+            self.to_client += [one.payload for one in self.stream.take(job, computed(job))]
+
+    def hear(self, payload: bytes | str) -> None:
+        event = self.talk.take(payload)
+        if event is not None:
+            self.events.append(event)
+
+    def deliver(self) -> None:
+        for payload in self.to_client:
+            self.hear(payload)
+        self.to_client = []
+
+
+def computed(job: Job) -> Result:
+    batcher = Batcher.__new__(Batcher)
+    batcher._models = {80: MODEL}
+    batcher._metrics = Metrics()
+    return batcher._together([job])[0]
+
+
+FATES = st.tuples(
+    st.integers(1, 3000),
+    st.sampled_from(["arrives", "is lost", "arrives, the answer is lost"]),
+    st.booleans(),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(FATES, max_size=12), st.booleans())
+def test_a_connection_that_is_cut_at_any_moment_loses_nothing(fates, cut_at_the_end) -> None:
+    wave = (0.1 * np.random.default_rng(1).standard_normal(9000)).astype(np.float32)
+    wire, place, lost = Wire(), 0, False
+    for size, fate, dials in [*fates, (9000, "arrives", False)]:
+        if place >= len(wave):
+            break
+        packet = wire.talk.audio(wave[place : place + size])
+        place += size
+        if not lost and fate != "is lost":
+            wire.say(packet)
+        lost = lost or fate != "arrives"
+        if not lost:
+            wire.deliver()
+        elif dials:
+            wire.dial()
+            lost = False
+    flush = wire.talk.flush()
+    if lost or cut_at_the_end:
+        wire.dial()  # says the flush again
+    else:
+        wire.say(flush)
+    wire.deliver()
+    assert wire.events[-1]["type"] == "end"
+    places = [event.position for event in wire.events if isinstance(event, Features)]
+    assert places == sorted(set(places))
+    np.testing.assert_allclose(joined(wire.events), one_pass(MODEL, wave), atol=1e-5)
+
+
+def test_a_reset_that_was_lost_is_made_good() -> None:
+    wire = Wire()
+    wire.say(wire.talk.audio(np.zeros(2000, np.float32)))
+    wire.deliver()
+    wire.talk.reset()
+    wire.dial()
+    assert wire.stream.stream == wire.talk.stream == 1
+    wave = (0.1 * np.random.default_rng(2).standard_normal(3000)).astype(np.float32)
+    wire.events.clear()
+    wire.say(wire.talk.audio(wave))
+    wire.say(wire.talk.flush())
+    wire.deliver()
+    np.testing.assert_allclose(joined(wire.events), one_pass(MODEL, wave), atol=1e-5)
+
+
+def test_features_out_of_turn_and_strange_audio_are_errors() -> None:
+    talk = Conversation(HELLO)
+    with pytest.raises(ProtocolError, match="frame 0 of stream 0 is due, got frame 4"):
+        talk.take(Features(np.zeros((2, 4, 16), np.float32), 0, 4).pack())
+    for bad in (np.zeros((2, 2), np.float32), np.zeros(3, np.int32)):
+        with pytest.raises(ProtocolError, match="audio is mono"):
+            talk.audio(bad)
+    with pytest.raises(ServerError, match="too slow"):
+        talk.take(message("error", code=4429, reason="too slow"))
+
+
+def test_audio_is_forgotten_once_its_features_are_here_and_not_before() -> None:
+    talk = Conversation(HELLO, keep_seconds=3)
+    for _ in range(100):
+        talk.audio(np.zeros(1600, np.float32))
+    kept = sum(map(len, talk._outgoing[0].packets)) // 4
+    assert kept == 3 * 16_000
+    talk.position = 0
+    talk.take(message("ready", token="t", stream=0, samples=0))
+    with pytest.raises(ServerError, match="lost for too long"):
+        list(talk.again())
+    short = Conversation(HELLO)
+    for place in range(40):
+        short.audio(np.zeros(1600, np.float32))
+        short.take(Features(np.zeros((2, 5, 16), np.float32), 0, 5 * place).pack())
+    assert sum(map(len, short._outgoing[0].packets)) // 4 <= 2 * 16_000
