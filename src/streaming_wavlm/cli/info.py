@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..config import StreamingWavLMConfig
     from ..model import StreamingWavLM
 
+_WIDTH = 80  # of a value of the provenance
 _EPILOG = """\
 examples:
   streaming-wavlm info mini
@@ -84,13 +85,19 @@ def _lines(model: StreamingWavLM, source: str) -> Iterator[tuple[str, str]]:
         yield "latency", "the whole recording: this is a bidirectional reference, which cannot stream"
     label = "provenance"
     for key, value in model.provenance.items():
-        yield label, f"{key}: {value if isinstance(value, str) else json.dumps(value)}"
+        yield label, f"{key}: {_short(value)}"
         label = ""
     if model.defaults:
         yield "defaults", ", ".join(model.defaults)
         yield "", "(neither in the tensors nor stated, so taken as documented; -g gives others)"
     else:
         yield "defaults", "none: every field was read off the tensors or stated"
+
+
+def _short(value: Any) -> str:
+    """Return a value on one line; a recipe would fill pages."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]} … (--json has all of it)"
 
 
 def _architecture(config: StreamingWavLMConfig) -> Iterator[tuple[str, str]]:
