@@ -1,7 +1,7 @@
 """What each knob of the mini recipe does: short runs that differ in one thing, probed alike.
 
-Every run goes through the same recordings in the same order with the same seed. A run that is there already is
-not done again, so that a list can be made longer.
+Every run goes through the same recordings in the same order with the same seed. A run that is there already
+is not done again, so that a list can be made longer.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+STREAMING_WAVLM = [sys.executable, "-c", "from streaming_wavlm.cli import main; raise SystemExit(main())"]
 # Pairs of the recipe by their place: mel, Whisper by value (three), as units (two), speaker.
 VALUES, UNITS, VOICE = (1, 2, 3), (4, 5), 6
 VARIANTS: dict[str, list[str]] = {
@@ -25,7 +26,9 @@ VARIANTS: dict[str, list[str]] = {
     "Whisper by value only": ["-units"],
     "Whisper as units only": ["-values"],
     "L1 + cosine for MSE": [f"objective.pairs.{place}.loss=l1_cosine" for place in VALUES],
-    "targets not normalised per frame": [f"objective.pairs.{place}.target_norm=channel" for place in VALUES + UNITS],
+    "targets not normalised per frame": [
+        f"objective.pairs.{place}.target_norm=channel" for place in VALUES + UNITS
+    ],
     "no speaker encoder": ["-voice"],
     "speaker through a linear head": [
         f"objective.pairs.{VOICE}.head=linear", f"objective.pairs.{VOICE}.pool=mean_std",
@@ -77,7 +80,7 @@ def main() -> None:
             continue
         folder = args.out / "".join(letter if letter.isalnum() else "-" for letter in name)
         command = [
-            sys.executable, "-c", "from streaming_wavlm.cli import main; raise SystemExit(main())", "distill", "--config", "mini", f"out={folder}",
+            *STREAMING_WAVLM, "distill", "--config", "mini", f"out={folder}",
             f"steps={args.steps}", f"data.root={args.data}", f"validation.every={args.steps}",
             *overrides(words, recipe), *args.words,
         ]  # fmt: skip
@@ -86,8 +89,8 @@ def main() -> None:
         probes = folder / "probes.json"
         if not probes.is_file():
             probe = [
-                sys.executable, str(HERE / "probes.py"), str(folder / "final"), "--data", str(args.data / "bench"),
-                "--chunks", *args.chunks, "--tasks", *args.tasks, "--json", str(probes),
+                sys.executable, str(HERE / "probes.py"), str(folder / "final"), "--data",
+                str(args.data / "bench"), "--chunks", *args.chunks, "--tasks", *args.tasks, "--json", str(probes),
             ]  # fmt: skip
             subprocess.run(probe, check=True, stdout=subprocess.DEVNULL)
         found = {
