@@ -90,7 +90,8 @@ def main() -> None:
         if not probes.is_file():
             probe = [
                 sys.executable, str(HERE / "probes.py"), str(folder / "final"), "--data",
-                str(args.data / "bench"), "--chunks", *args.chunks, "--tasks", *args.tasks, "--json", str(probes),
+                str(args.data / "bench"), "--chunks", *args.chunks,
+                "--tasks", *args.tasks, "--json", str(probes),
             ]  # fmt: skip
             subprocess.run(probe, check=True, stdout=subprocess.DEVNULL)
         found = {

@@ -160,20 +160,26 @@ def test_a_default_device_or_type_of_the_process_changes_nothing(checkpoint) -> 
 # --- mini
 
 
-def test_mini_says_random_weights_until_one_is_trained(caplog, monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(loading, "EMBEDDED_FOLDER", tmp_path)
-    with caplog.at_level(logging.WARNING):
-        model = load("mini", chunk_ms=200)
-    assert "random weights" in caplog.text
-    assert model.provenance == {"weights": "random", "seed": 0}
-    assert model.config == StreamingWavLMConfig.preset("mini", chunk_ms=200)
+def test_mini_is_the_trained_checkpoint_that_comes_with_the_package() -> None:
+    model = load("mini", chunk_ms=200)
+    assert model.provenance["weights"] == "distilled"
+    assert model.provenance["recipe"]["name"] == "mini"
+    assert model.config == StreamingWavLMConfig.preset("mini", chunk_ms=200, lookahead_size="chunk")
     assert model.defaults == ()
     assert model.config.num_layers >= 6
     assert model.num_parameters() <= 8_000_000
-    assert same_weights(model, load("mini").state_dict())
+    files = list(loading.EMBEDDED_FOLDER.iterdir())
+    assert {path.name for path in files} == {"README.md", "config.json", "model.safetensors"}
+    assert sum(path.stat().st_size for path in files) <= 20 * 2**20
 
 
-def test_mini_is_the_embedded_checkpoint_once_there_is_one(caplog, monkeypatch, tmp_path) -> None:
+def test_a_package_without_its_checkpoint_says_so(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(loading, "EMBEDDED_FOLDER", tmp_path)
+    with pytest.raises(CheckpointNotFoundError, match="installed without the checkpoint 'mini'"):
+        load("mini")
+
+
+def test_mini_is_whatever_lies_in_the_package(caplog, monkeypatch, tmp_path) -> None:
     tiny_model(dtype=torch.float32).save_pretrained(tmp_path, provenance={"weights": "trained"})
     monkeypatch.setattr(loading, "EMBEDDED_FOLDER", tmp_path)
     with caplog.at_level(logging.WARNING):
@@ -183,9 +189,8 @@ def test_mini_is_the_embedded_checkpoint_once_there_is_one(caplog, monkeypatch, 
     assert not caplog.text
 
 
-def test_mini_takes_a_config_that_fits_and_refuses_one_that_does_not(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(loading, "EMBEDDED_FOLDER", tmp_path)
-    assert load("mini", config={"lookahead_size": "chunk"}).config.lookahead_size == "chunk"
+def test_mini_takes_a_config_that_fits_and_refuses_one_that_does_not() -> None:
+    assert load("mini", config={"lookahead_size": 3}).config.lookahead_size == 3
     with pytest.raises(CheckpointMismatchError, match="num_layers: 8 in the tensors, 2 in the given config"):
         load("mini", config={"num_layers": 2})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
@@ -11,10 +10,9 @@ import torch
 from .checkpoint import WEIGHTS_FILE, Checkpoint, locate, read_checkpoint
 from .config import StreamingWavLMConfig
 from .config_file import ConfigSource
+from .errors import CheckpointNotFoundError
 from .hub import Device, DType, build_model
 from .model import StreamingWavLM
-
-logger = logging.getLogger(__name__)
 
 EMBEDDED = "mini"
 EMBEDDED_FOLDER = Path(__file__).parent / "assets" / "mini"
@@ -71,13 +69,10 @@ def random_model(config: StreamingWavLMConfig, seed: int = 0) -> StreamingWavLM:
 
 
 def _embedded() -> Checkpoint:
-    """Return the checkpoint that comes with the package; until one is trained, random weights."""
-    if (EMBEDDED_FOLDER / WEIGHTS_FILE).is_file():
-        return read_checkpoint(EMBEDDED_FOLDER)
-    model = random_model(StreamingWavLMConfig.preset("mini"))
-    logger.warning(
-        "the embedded checkpoint %r has random weights (seed %d): untrained, its features mean nothing",
-        EMBEDDED,
-        model.provenance["seed"],
-    )
-    return Checkpoint(model.state_dict(), EMBEDDED, model.config.to_dict(), model.provenance)
+    """Return the checkpoint that comes with the package."""
+    if not (EMBEDDED_FOLDER / WEIGHTS_FILE).is_file():
+        raise CheckpointNotFoundError(
+            f"the package is installed without the checkpoint {EMBEDDED!r}: there is no "
+            f"{EMBEDDED_FOLDER / WEIGHTS_FILE}; install it whole, or give the path of another checkpoint"
+        )
+    return read_checkpoint(EMBEDDED_FOLDER)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from streaming_wavlm.cli import demo, main
-from tiny import tiny_model
+from streaming_wavlm.loading import random_model
+from tiny import tiny_config, tiny_model
 
 
 def test_it_prints_a_table_and_draws(
@@ -37,7 +38,7 @@ def test_random_weights_are_called_so_and_scores_stand_beside_chance(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def identify(folder: Path, checkpoint: str, steps: int) -> list[SimpleNamespace]:
-        assert (folder, checkpoint, steps) == (tmp_path / "speakers", "mini", 9)
+        assert (folder, checkpoint, steps) == (tmp_path / "speakers", "random", 9)
         return [
             SimpleNamespace(upstream=name, accuracy=score, chance=0.25, seconds=61.0)
             for name, score in (("streaming_wavlm_400ms", 0.875), ("fbank", 0.75))
@@ -45,10 +46,12 @@ def test_random_weights_are_called_so_and_scores_stand_beside_chance(
 
     monkeypatch.setattr(demo, "_SECONDS", 1.0)
     monkeypatch.setattr("streaming_wavlm.demo.speakers.identify_speakers", identify)
-    assert main(["demo", "--out", str(tmp_path), "--steps", "9"]) == 0
+    random_model(tiny_config()).save_pretrained(tmp_path / "random")
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "-k", "random", "--out", str(tmp_path), "--steps", "9"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("NOTE: mini has random weights.")
-    assert "streaming_wavlm_400ms -k mini" in out
+    assert out.startswith("NOTE: random has random weights.")
+    assert "streaming_wavlm_400ms -k random" in out
     for part in ("S3PRL's fbank", "87.5%", "75.0%", "25.0%", "(random weights, 1 min 1 s)", "9 steps"):
         assert part in out
 

@@ -10,8 +10,9 @@ import torch
 
 from streaming_wavlm.cli import main
 from streaming_wavlm.config import StreamingWavLMConfig
+from streaming_wavlm.loading import random_model
 from streaming_wavlm.model import StreamingWavLM
-from tiny import tiny_model
+from tiny import tiny_config, tiny_model
 
 
 def test_it_tells_architecture_latency_and_provenance(
@@ -39,9 +40,14 @@ def test_it_names_the_fields_that_took_defaults(tmp_path: Path, capsys: pytest.C
     assert "num_layers" not in defaults
 
 
-def test_it_says_random_weights_in_so_many_words(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["info", "mini"]) == 0
+def test_it_says_random_weights_in_so_many_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random_model(tiny_config()).save_pretrained(tmp_path / "random")
+    assert main(["info", str(tmp_path / "random")]) == 0
     assert "random weights" in capsys.readouterr().out
+    assert main(["info", "mini"]) == 0
+    out = capsys.readouterr().out
+    assert "random weights" not in out
+    assert len(out.splitlines()) < 40
 
 
 def test_json_holds_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
