@@ -18,6 +18,9 @@ LENGTHS = torch.tensor([7, 4])
 MASK = torch.arange(7) < LENGTHS[:, None]
 OURS, THEIRS = noise(2, 7, 5, seed=1), noise(2, 7, 5, seed=2)
 
+# "units" has a codebook, and a file of its own.
+BETWEEN_FRAMES = [kind for kind in LOSS_KINDS if kind != "units"]
+
 
 def average(
     kind: str, ours: torch.Tensor, theirs: torch.Tensor, mask: torch.Tensor, window: int = 3
@@ -69,13 +72,13 @@ def test_gram_needs_no_common_width() -> None:
     assert average("gram", OURS, THEIRS, MASK) > 0.01
 
 
-@pytest.mark.parametrize("kind", LOSS_KINDS)
+@pytest.mark.parametrize("kind", BETWEEN_FRAMES)
 def test_agreement_costs_nothing(kind) -> None:
     assert average(kind, OURS, OURS.clone(), MASK) == pytest.approx(0, abs=1e-12)
     assert average(kind, OURS, THEIRS, MASK) > 0.01
 
 
-@pytest.mark.parametrize("kind", LOSS_KINDS)
+@pytest.mark.parametrize("kind", BETWEEN_FRAMES)
 def test_padding_changes_nothing(kind) -> None:
     padded = [F.pad(side, (0, 0, 0, 6), value=3.0) for side in (OURS, THEIRS)]
     padded[0][1, 4:] = 9.0
@@ -83,7 +86,7 @@ def test_padding_changes_nothing(kind) -> None:
     assert average(kind, *padded, wider) == pytest.approx(average(kind, OURS, THEIRS, MASK), rel=1e-12)
 
 
-@pytest.mark.parametrize("kind", LOSS_KINDS)
+@pytest.mark.parametrize("kind", BETWEEN_FRAMES)
 def test_no_gradient_reaches_a_masked_frame_and_all_are_finite(kind) -> None:
     ours = OURS.clone()
     ours[1, 4:] = 0  # as a student's padding is
@@ -95,7 +98,7 @@ def test_no_gradient_reaches_a_masked_frame_and_all_are_finite(kind) -> None:
     assert (ours.grad[1, :3].abs().sum(-1) > 0).all()
 
 
-@pytest.mark.parametrize("kind", LOSS_KINDS)
+@pytest.mark.parametrize("kind", BETWEEN_FRAMES)
 def test_losses_are_computed_in_float32(kind) -> None:
     half = OURS.bfloat16()
     loss = loss_function(kind, 3)(half, THEIRS.bfloat16(), MASK)
