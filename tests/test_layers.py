@@ -31,7 +31,7 @@ LEVELS = [
         "extract",
     },
     {"corpus", "data", "augment", "metrics"},
-    {"distill", "client"},
+    {"distill", "client", "sources"},
     {"superb"},
     {"serve"},
     {"demo", "cli"},

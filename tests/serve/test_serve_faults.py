@@ -206,13 +206,14 @@ def test_when_the_model_fails_on_one_stream_the_others_lose_nothing(model, caplo
 
 
 def test_many_hellos_without_audio_leave_nothing_behind(server) -> None:
+    before = len(server.service._parked)  # of clients of other tests that may come back
     for _ in range(100):
         with connect(stream_url(server.url)) as socket:
             socket.send(HELLO.text())
             socket.recv(timeout=5)
     server.wait(lambda service: service.connections == 0)
     assert not server.service._listeners
-    assert not server.service._parked
+    assert len(server.service._parked) == before
 
 
 def test_a_server_that_is_stopped_finishes_what_it_has(model) -> None:

@@ -43,7 +43,7 @@ def read_pickled(path: Path, kind: FileKind) -> Any:
         # Training scripts save their argparse.Namespace beside the weights: a bag of attributes, no code.
         # What somebody else allowed must still be allowed afterwards.
         allowed = torch.serialization.get_safe_globals()
-        extra = [] if argparse.Namespace in allowed else [argparse.Namespace]
+        extra: list[Any] = [] if argparse.Namespace in allowed else [argparse.Namespace]
         with torch.serialization.safe_globals(extra), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of other pickle protocols; the result tells
             return torch.load(path, map_location="cpu", weights_only=True, mmap=kind is FileKind.ZIP)

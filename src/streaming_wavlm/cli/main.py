@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from ..errors import StreamingWavLMError
-from . import compare, convert, demo, distill, extract, info, superb
+from . import compare, convert, demo, distill, extract, info, serve, stream, superb
 
 COMMANDS: dict[str, ModuleType] = {
     "info": info, "extract": extract, "convert": convert, "distill": distill, "compare": compare,
-    "superb": superb, "demo": demo,
+    "superb": superb, "stream": stream, "serve": serve, "demo": demo,
 }  # fmt: skip
 
 USER_ERROR, UNEXPECTED_ERROR = 2, 1
@@ -28,6 +28,8 @@ _EPILOG = """\
 examples:
   streaming-wavlm info mini                                    what a checkpoint is, and its latency
   streaming-wavlm extract recordings -k mini --out features    features of a folder of recordings
+  streaming-wavlm stream mic                                   the microphone, live in the terminal
+  streaming-wavlm serve                                        the same on a page, for many at once
   streaming-wavlm demo                                         see it work on real speech
 """
 

@@ -62,4 +62,4 @@ def identify_speakers(folder: Path, checkpoint: str, steps: int) -> Iterator[Sco
             device="cpu",
         )
         seconds = result.train_seconds + result.evaluate_seconds
-        yield Score(upstream, result.score, corpus.chance, seconds)
+        yield Score(upstream, result.score, corpus.chance or 0.0, seconds)

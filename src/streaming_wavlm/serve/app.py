@@ -48,7 +48,8 @@ def build_app(service: Service, access: Access | None = None) -> Starlette:
             await Connection(service, websocket).serve()
 
     async def health(_: Request) -> Response:
-        return JSONResponse(service.health(), 503 if service.draining else 200)
+        values = {**service.health(), "token": access.token is not None}
+        return JSONResponse(values, 503 if service.draining else 200)
 
     async def metrics(_: Request) -> Response:
         return Response(service.metrics.text(), media_type=CONTENT_TYPE)

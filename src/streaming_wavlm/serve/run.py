@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,13 +81,22 @@ def build_server(service: Service, address: Address, access: Access | None = Non
         access: who may connect.
 
     Raises:
-        ServerError: a file of TLS is missing.
+        ServerError: a file of TLS is missing, or is none.
     """
     for path in (address.certificate, address.key):
         if path is not None and not path.is_file():
             raise ServerError(f"there is no file {path}; --certificate and --key take PEM files")
     if (address.certificate is None) != (address.key is None):
         raise ServerError("TLS needs both --certificate and --key")
+    if address.certificate is not None:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+                address.certificate, address.key
+            )
+        except OSError as error:
+            raise ServerError(
+                f"{address.certificate} and {address.key} are no PEM certificate and its key ({error})"
+            ) from error
     config = uvicorn.Config(
         build_app(service, access),
         host=address.host,
@@ -129,6 +139,7 @@ def serve(
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address.host, address.port))
+        listener.listen()  # from now on connections wait, though nobody serves them yet
     except OSError as error:
         listener.close()
         raise ServerError(

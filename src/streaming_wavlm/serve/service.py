@@ -179,8 +179,10 @@ class Service:
             "status": "draining" if self.draining else "ok",
             "protocol": VERSION,
             "streams": self.open_streams,
+            "free": max(0, self.limits.streams - self.connections),
             "parked": len(self._parked),
             "chunk_ms": list(self.models),
+            "num_layers": next(iter(self.models.values())).config.num_layers,
         }
 
     async def drain(self) -> None:
