@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streaming_wavlm.files import replacing
+from streaming_wavlm.files import locked, replacing
 
 
 def test_a_complete_file_takes_its_place_and_leaves_nothing_beside(tmp_path) -> None:
@@ -28,3 +28,13 @@ def test_an_error_on_the_way_keeps_what_was_there(tmp_path) -> None:
         fail_half_way()
     assert (tmp_path / "a").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_lock_is_one_processs_until_it_lets_go(tmp_path) -> None:
+    path = tmp_path / "lock"
+    held = locked(path)
+    with pytest.raises(BlockingIOError):
+        locked(path)
+    held.close()
+    locked(path).close()
+    assert path.exists()

@@ -14,7 +14,7 @@ from typing import IO, Any
 import yaml
 
 from ..experiment import differences, to_values, to_yaml
-from ..files import replacing
+from ..files import locked, replacing
 from .errors import ResumeError, TrainingError
 from .recipe import Recipe
 
@@ -68,15 +68,8 @@ class RunFolder:
 
     def _take(self) -> None:
         try:
-            import fcntl
-        except ImportError:  # no such locks on Windows
-            return
-        self._lock = (self.path / LOCK_FILE).open("a", encoding="utf-8")
-        try:
-            # The system lets go of it when the process ends, however it ends.
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = locked(self.path / LOCK_FILE)
         except BlockingIOError as error:
-            self.close()
             raise ResumeError(
                 f"another run is at work in {self.path}; wait for it, or give another out"
             ) from error

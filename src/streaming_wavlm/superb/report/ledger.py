@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from ...errors import SuperbError
-from ...files import replacing
+from ...files import locked, replacing
 from .records import JobRecord
 
 FILE = "results.json"
@@ -104,13 +104,7 @@ class Ledger:
 
     def _take(self) -> None:
         try:
-            import fcntl
-        except ImportError:  # no such locks on Windows
-            return
-        self._lock = (self.folder / _LOCK).open("a", encoding="utf-8")
-        try:
-            # The system lets go of it when the process ends, however it ends.
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = locked(self.folder / _LOCK)
         except BlockingIOError as error:
             raise SuperbError(
                 f"another report is being made in {self.folder}; wait for it, or give another --out"
