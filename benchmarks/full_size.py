@@ -1,6 +1,6 @@
 """The recipe ``wavlm-large-12`` at full size for a few steps, with a random teacher and embedded speech.
 
-    python benchmarks/full_size.py --out /tmp/full-size --steps 3 --batch-seconds 8
+    python benchmarks/full_size.py --out runs/full-size --steps 3 --batch-seconds 8
 
 It proves that the parts fit together at their real size and what a step costs here; the student learns
 nothing. Its folder takes some 5 GB. The teacher has the shape of WavLM-Large's first 12 layers: the trainer
