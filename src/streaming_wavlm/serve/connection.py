@@ -113,7 +113,6 @@ class Connection:
                 raise StreamEndError(
                     CloseCode.IDLE, f"nothing came for {self._limits.idle_seconds:g} s", keep=True
                 ) from error
-            self._stream.heard = time.monotonic()
             if isinstance(received, bytes):
                 self._take_audio(received)
             else:

@@ -222,7 +222,6 @@ class Service:
             raise StreamEndError(
                 CloseCode.GONE, "features that were missed are no longer kept, so begin the stream anew"
             )
-        stream.heard = time.monotonic()
         self.metrics.resumed.inc()
         return stream, missed
 

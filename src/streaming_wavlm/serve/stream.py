@@ -67,7 +67,7 @@ class LiveStream:
         self.hello = hello
         self.token = secrets.token_urlsafe(24)
         self.model = model
-        self.opened = self.heard = time.monotonic()
+        self.opened = time.monotonic()
         self.seconds = 0.0  # of audio, over all its streams
         self.stream = 0
         self._replay_bytes = replay_bytes
