@@ -16,7 +16,7 @@ ROOT = Path(streaming_wavlm.__file__).parent
 LEVELS = [
     {"errors", "keys", "presets", "config", "config_file", "files", "terminal"},
     {"state", "output", "checks", "checkpoint", "experiment", "protocol"},
-    {"visibility", "conv", "attention", "hub"},
+    {"visibility", "conv", "attention", "hub", "streaming"},
     {"encoder"},
     {"model"},
     {

@@ -51,7 +51,7 @@ class EncoderLayer(nn.Module):
 
 
 @dataclass(frozen=True)
-class Feed:
+class Place:
     """Where one feed stands in its streams.
 
     Attributes:
@@ -80,13 +80,13 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(config.dim) if config.final_norm else None
 
     def forward(
-        self, inputs: Tensor, feed: Feed, context: Tensor, past: tuple[KeyValue, ...]
+        self, inputs: Tensor, place: Place, context: Tensor, past: tuple[KeyValue, ...]
     ) -> tuple[list[Tensor], Tensor, list[KeyValue]]:
         """Run the layers over one feed of a stream.
 
         Args:
             inputs: projected features ``[batch, frames, dim]``.
-            feed: where they stand.
+            place: where they stand.
             context: the positional convolution's left context.
             past: each layer's keys and values of the frames before, at most a window of them.
 
@@ -95,9 +95,9 @@ class Encoder(nn.Module):
             and values of the last frames: as many as ``past`` held, or a window if it was growing.
         """
         frames, cached = inputs.shape[1], past[0][0].shape[2]
-        embedding, context = self.positional_embedding(inputs, context, feed.position == 0)
+        embedding, context = self.positional_embedding(inputs, context, place.position == 0)
         hidden = self.dropout(inputs + embedding)
-        visible = self._visible(feed, frames, cached)
+        visible = self._visible(place, frames, cached)
         bias = self.relative_embedding.by_distance(frames, cached + frames, cached)
         outputs, kept = [], []
         for layer, layer_past in zip(self.layers, past, strict=True):
@@ -129,8 +129,8 @@ class Encoder(nn.Module):
             outputs[-1] = self.norm(outputs[-1])
         return outputs
 
-    def _visible(self, feed: Feed, frames: int, cached: int) -> Tensor:
-        steps = torch.arange(-cached, frames, device=feed.position.device)
-        keys = feed.position[:, None] + steps
-        valid = feed.valid[:, None]
-        return visible_keys(keys[:, cached:], keys, valid, feed.block, feed.chunk, self.window)[:, None]
+    def _visible(self, place: Place, frames: int, cached: int) -> Tensor:
+        steps = torch.arange(-cached, frames, device=place.position.device)
+        keys = place.position[:, None] + steps
+        valid = place.valid[:, None]
+        return visible_keys(keys[:, cached:], keys, valid, place.block, place.chunk, self.window)[:, None]

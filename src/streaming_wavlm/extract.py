@@ -17,7 +17,8 @@ from .extract_record import ExtractRecord, Settings, describe_source
 from .feature_writer import FeatureWriter, FileFormat, check_storage
 from .model import StreamingWavLM
 from .recordings import find_recordings
-from .session import StreamSession, resolve_layers
+from .session import StreamSession
+from .streaming import resolve_layers
 
 
 @dataclass(frozen=True)

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .checks import check_active, check_lengths, check_samples
+from .checks import check_lengths, check_samples
 from .config import StreamingWavLMConfig
 from .conv import FeatureExtractor
-from .encoder import Encoder, Feed
-from .errors import ConfigError, InputError, StateError
+from .encoder import Encoder, Place
+from .errors import InputError
 from .hub import HubMixin
 from .output import WavLMOutput
-from .state import StreamState, check_fingerprint, initial_state
+from .state import StreamState, initial_state
+from .streaming import Feed, Streaming, frames_of, masked
 
 # One pass feeds itself about so many frames at a time: memory must not grow with the square of the length.
 _FEED_FRAMES = 256
 
 
-class StreamingWavLM(nn.Module, HubMixin):
+class StreamingWavLM(nn.Module, HubMixin, Streaming[StreamState]):
     """WavLM made causal, or its bidirectional reference, as the config says.
 
     Args:
@@ -94,7 +95,7 @@ class StreamingWavLM(nn.Module, HubMixin):
         wavs = torch.where(present, wavs.to(self.dtype), 0)
         if not config.causal:
             return self._bidirectional(wavs, lengths)
-        valid = _frames(lengths, config.hop)
+        valid = frames_of(lengths, config.hop)
         total = config.num_frames(wavs.shape[1])
         wavs = F.pad(wavs, (0, total * config.hop - wavs.shape[1]))
         state = initial_state(config, len(wavs), wavs.device, wavs.dtype, window=0)
@@ -106,109 +107,18 @@ class StreamingWavLM(nn.Module, HubMixin):
             hidden, state = self._feed(samples, state, valid, config)
             pieces.append(hidden)
         hidden_states = [torch.cat(layer, dim=1) for layer in zip(*pieces, strict=True)]
-        return _masked(hidden_states, valid)
+        return masked(hidden_states, valid)
 
-    def init_state(self, batch: int = 1) -> StreamState:
-        """Return the state of ``batch`` streams that have not begun.
-
-        Raises:
-            ConfigError: the model is bidirectional.
-            InputError: ``batch`` is negative.
-        """
-        self._require_causal()
-        if batch < 0:
-            raise InputError(f"batch must be a number of streams from 0, got {batch}")
+    def _begin(self, batch: int) -> StreamState:
         return initial_state(self.config, batch, self.device, self.dtype)
 
-    def step(
-        self, chunk: Tensor, state: StreamState, active: Tensor | None = None
-    ) -> tuple[WavLMOutput, StreamState]:
-        """Process exactly one chunk of each active stream.
-
-        Args:
-            chunk: 16 kHz mono audio, floating point ``[batch, chunk_samples]``; rows of inactive streams are
-                not looked at.
-            state: the streams so far; it is not changed.
-            active: bool ``[batch]``, the streams that have a chunk now; all when None.
-
-        Returns:
-            Hidden states ``[batch, chunk_frames, dim]``, zero in inactive rows, and the new state, in which
-            inactive rows are as they were.
-
-        Raises:
-            InputError: the chunk is not one chunk per stream, or the mask does not fit.
-            StateMismatchError: the state belongs to another config.
-            ConfigError: the model is bidirectional.
-        """
-        self._require_causal()
-        self._check_stream(chunk, state, active)
-        if chunk.shape[1] != self.config.chunk_samples:
-            raise InputError(
-                f"a step takes exactly one chunk of {self.config.chunk_samples} samples "
-                f"({self.config.chunk_ms} ms) per stream, got {chunk.shape[1]}; "
-                "StreamSession takes packets of any size, finish() takes the tail"
-            )
-        frames = torch.full_like(state.position, self.config.chunk_frames)
-        return self._advance(chunk.to(self.dtype), state, frames, active)
-
-    def finish(
-        self,
-        state: StreamState,
-        tail: Tensor | None = None,
-        tail_lengths: Tensor | None = None,
-        active: Tensor | None = None,
-    ) -> tuple[WavLMOutput, StreamState]:
-        """Process what is left of each active stream, and end it.
-
-        The last frame of a recording that is no whole number of hops is completed with silence.
-
-        Args:
-            state: the streams so far; it is not changed.
-            tail: 16 kHz mono audio ``[batch, samples]``, at most one chunk; nothing when None.
-            tail_lengths: samples of each tail, int64 ``[batch]``; all of ``tail`` when None.
-            active: bool ``[batch]``, the streams that end; all when None.
-
-        Returns:
-            Hidden states ``[batch, frames, dim]`` of the tails, zero past a row's end, and a state in which
-            the streams that ended are ready to begin anew.
-
-        Raises:
-            InputError: a tail is longer than a chunk, or shapes do not fit.
-            StateMismatchError: the state belongs to another config.
-            ConfigError: the model is bidirectional.
-        """
-        self._require_causal()
-        if tail is None:
-            tail = torch.zeros(state.batch, 0, device=self.device, dtype=self.dtype)
-        self._check_stream(tail, state, active)
-        if tail.shape[1] > self.config.chunk_samples:
-            raise InputError(
-                f"a tail is at most one chunk of {self.config.chunk_samples} samples, got {tail.shape[1]}; "
-                "step() the whole chunks first"
-            )
-        tail_lengths = check_lengths(tail_lengths, tail)
-        if active is not None:
-            tail_lengths = torch.where(active, tail_lengths, 0)
-        present = torch.arange(tail.shape[1], device=tail.device) < tail_lengths[:, None]
-        total = self.config.num_frames(tail.shape[1])
-        padded = F.pad(
-            torch.where(present, tail.to(self.dtype), 0), (0, total * self.config.hop - tail.shape[1])
-        )
-        output, _ = self._advance(padded, state, _frames(tail_lengths, self.config.hop), active)
-        ended = torch.ones_like(state.position, dtype=torch.bool) if active is None else active
-        return output, state.reset(ended)
-
     def _advance(
-        self, samples: Tensor, state: StreamState, frames: Tensor, active: Tensor | None
-    ) -> tuple[WavLMOutput, StreamState]:
-        """Feed the active streams; each has ``frames`` frames of the feed, the rest is padding."""
-        if active is not None:
-            frames = torch.where(active, frames, 0)
-            samples = torch.where(active[:, None], samples, 0)
-        hidden, after = self._feed(samples, state, state.position + frames, self.config)
-        if active is not None:
-            after = after.where(active, state)
-        return _masked(hidden, frames), after
+        self, feed: Feed, state: StreamState, layers: Sequence[int]
+    ) -> tuple[list[Tensor], StreamState]:
+        hidden, after = self._feed(feed.samples, state, state.position + feed.frames, self.config)
+        if feed.active is not None:
+            after = after.where(feed.active, state)
+        return [hidden[layer] for layer in layers], after
 
     def _feed(
         self, samples: Tensor, state: StreamState, valid: Tensor, config: StreamingWavLMConfig
@@ -230,9 +140,9 @@ class StreamingWavLM(nn.Module, HubMixin):
             return [empty] * config.num_layers, state
         features, conv = self.feature_extractor(samples, state.conv, state.position == 0)
         projected = self.feature_proj(self.norm(features))
-        feed = Feed(state.position, valid, config.block_frames, config.chunk_frames)
+        place = Place(state.position, valid, config.block_frames, config.chunk_frames)
         past = tuple(zip(state.keys, state.values, strict=True))
-        hidden, pos_conv, kept = self.encoder(projected, feed, state.pos_conv, past)
+        hidden, pos_conv, kept = self.encoder(projected, place, state.pos_conv, past)
         keys, values = zip(*kept, strict=True)
         return hidden, StreamState(state.position + frames, conv, pos_conv, keys, values, state.fingerprint)
 
@@ -250,32 +160,4 @@ class StreamingWavLM(nn.Module, HubMixin):
         features, _ = self.feature_extractor(wavs, empty.conv, empty.position == 0)
         valid = (lengths - short) // config.hop + 1
         hidden = self.encoder.bidirectional(self.feature_proj(self.norm(features)), valid)
-        return _masked(hidden, valid)
-
-    def _require_causal(self) -> None:
-        if not self.config.causal:
-            raise ConfigError(
-                "a bidirectional model cannot be streamed: every frame needs the whole recording; "
-                "call the model on it, or load a causal config"
-            )
-
-    def _check_stream(self, samples: Tensor, state: StreamState, active: Tensor | None) -> None:
-        check_samples(samples, "the chunk")
-        check_fingerprint(state.fingerprint, self.config)
-        if state.batch != len(samples):
-            raise StateError(
-                f"the state holds {state.batch} streams, the audio has {len(samples)} rows; give one row each"
-            )
-        check_active(active, state.batch)
-
-
-def _frames(samples: Tensor, hop: int) -> Tensor:
-    """Frames of so many samples, the last partial one included."""
-    return (samples + hop - 1) // hop
-
-
-def _masked(hidden: Iterable[Tensor], frames: Tensor) -> WavLMOutput:
-    """Clear what lies past each row's end."""
-    layers = list(hidden)
-    present = torch.arange(layers[0].shape[1], device=frames.device) < frames[:, None]
-    return WavLMOutput(tuple(layer.where(present[:, :, None], 0) for layer in layers), frames)
+        return masked(hidden, valid)

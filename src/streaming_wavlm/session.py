@@ -15,6 +15,7 @@ from .errors import InputError, SessionClosedError, StateError
 from .model import StreamingWavLM
 from .output import WavLMOutput
 from .sample_queue import SampleQueue
+from .streaming import resolve_layers
 
 _INT16_SCALE = 1 / 32768
 
@@ -217,28 +218,3 @@ class StreamSession:
         self._ready = []
         self._frames += features.shape[1]
         return features
-
-
-def resolve_layers(layers: Sequence[int] | None, num_layers: int) -> tuple[int, ...]:
-    """Return layer indices from 0, in the order given.
-
-    Args:
-        layers: indices from 0, or negative ones from the end; all when None.
-        num_layers: how many there are.
-
-    Raises:
-        InputError: an index is no integer, does not exist, or is given twice; or there is none.
-    """
-    if layers is None:
-        return tuple(range(num_layers))
-    for layer in layers:
-        if (
-            isinstance(layer, bool)
-            or not isinstance(layer, int | np.integer)
-            or not -num_layers <= layer < num_layers
-        ):
-            raise InputError(f"layer {layer!r} does not exist: the model has layers 0 to {num_layers - 1}")
-    resolved = tuple(int(layer) % num_layers for layer in layers)
-    if not resolved or len(set(resolved)) < len(resolved):
-        raise InputError(f"layers must name at least one layer, each once, got {list(layers)}")
-    return resolved

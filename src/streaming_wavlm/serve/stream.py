@@ -16,8 +16,8 @@ from ..errors import ProtocolError
 from ..model import StreamingWavLM
 from ..protocol import Features, Hello, message, samples_of
 from ..sample_queue import SampleQueue
-from ..session import resolve_layers
 from ..state import StreamState
+from ..streaming import resolve_layers
 from .batcher import Job, Result
 
 # A message to the client.
