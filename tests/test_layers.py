@@ -21,6 +21,7 @@ LEVELS = [
     {"model"},
     {
         "loading",
+        "engines",
         "conversion",
         "audio",
         "sample_queue",

@@ -67,6 +67,10 @@ class MissingDependencyError(StreamingWavLMError, ImportError):
     """An optional library is needed for what was asked and is not installed."""
 
 
+class EngineError(StreamingWavLMError, ValueError):
+    """There is no such engine, or it cannot run here as asked."""
+
+
 class SuperbError(StreamingWavLMError):
     """A SUPERB task cannot be run as asked."""
 

@@ -154,7 +154,8 @@ class Streaming(ABC, Generic[StateT]):
             frames = torch.where(active, frames, 0)
             chunk = torch.where(active[:, None], chunk, 0)
         hidden, after = self._advance(Feed(chunk.to(self.dtype), frames, active), state, chosen)
-        return mixed(masked(hidden, frames), weights), after
+        output = WavLMOutput(tuple(hidden), frames) if active is None else masked(hidden, frames)
+        return mixed(output, weights), after
 
     def finish(
         self,

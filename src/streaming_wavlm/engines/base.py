@@ -1,0 +1,109 @@
+"""What every engine is: a causal model that only runs, in one precision."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..checks import check_lengths, check_samples
+from ..model import StreamingWavLM
+from ..output import WavLMOutput
+from ..streaming import Feed, StateT, Streaming, frames_of, masked
+from .linear import Precision
+
+
+class Engine(Streaming[StateT]):
+    """A way to run a model, with the model's own interface: steps, ends, whole recordings.
+
+    Args:
+        model: a causal model in eval mode.
+        precision: of the arithmetic.
+
+    Raises:
+        ConfigError: the model is bidirectional.
+    """
+
+    name: ClassVar[str]
+    #: An engine never applies dropout.
+    training = False
+
+    def __init__(self, model: StreamingWavLM, precision: Precision) -> None:
+        self.config = model.config
+        self._require_causal()
+        self.precision = precision
+        self.provenance: dict[str, Any] = dict(model.provenance)
+        self.defaults = model.defaults
+        self._parameters = model.num_parameters()
+
+    @property
+    def device(self) -> torch.device:
+        """Where audio goes in and features come out: the CPU."""
+        return torch.device("cpu")
+
+    def num_parameters(self) -> int:
+        """Return the number of weights of the model."""
+        return self._parameters
+
+    def eval(self) -> Self:
+        """Return the engine: it is always in eval mode."""
+        return self
+
+    def with_chunk(self, chunk_ms: int) -> Self:
+        """Return an engine with the same weights, shared and not copied, and another chunk size.
+
+        Args:
+            chunk_ms: audio that one step of the new engine processes, in milliseconds.
+
+        Raises:
+            ConfigError: the chunk is no multiple of the hop.
+        """
+        other = copy.copy(self)
+        other.config = self.config.replace(chunk_ms=chunk_ms)
+        return other
+
+    def __call__(
+        self, wavs: Tensor, lengths: Tensor | None = None, chunk_ms: int | None = None
+    ) -> WavLMOutput:
+        """Compute the features of whole recordings; see :meth:`forward`."""
+        return self.forward(wavs, lengths, chunk_ms)
+
+    @torch.inference_mode()
+    def forward(
+        self, wavs: Tensor, lengths: Tensor | None = None, chunk_ms: int | None = None
+    ) -> WavLMOutput:
+        """Compute the features of whole recordings: each is streamed, chunk by chunk.
+
+        Args:
+            wavs: 16 kHz mono audio in [-1, 1], floating point ``[batch, samples]``.
+            lengths: samples of each recording, int64 ``[batch]``; all of ``wavs`` when None.
+            chunk_ms: the chunk in milliseconds; the config's when None.
+
+        Returns:
+            As of :meth:`StreamingWavLM.forward`.
+
+        Raises:
+            InputError: ``wavs`` or ``lengths`` have the wrong shape, type or values.
+            ConfigError: ``chunk_ms`` is no multiple of the hop.
+        """
+        check_samples(wavs, "wavs")
+        lengths = check_lengths(lengths, wavs)
+        engine = self if chunk_ms is None else self.with_chunk(chunk_ms)
+        config = engine.config
+        layers = range(config.num_layers)
+        present = torch.arange(wavs.shape[1], device=wavs.device) < lengths[:, None]
+        wavs = torch.where(present, wavs.to(self.dtype), 0)
+        frames, total = frames_of(lengths, config.hop), config.num_frames(wavs.shape[1])
+        wavs = F.pad(wavs, (0, total * config.hop - wavs.shape[1]))
+        state = engine.init_state(len(wavs))
+        pieces = [[wavs.new_zeros(len(wavs), 0, config.dim)] for _ in layers]
+        for start in range(0, total, config.chunk_frames):
+            samples = wavs[:, start * config.hop :][:, : config.chunk_samples]
+            left = (frames - start).clamp(0, config.chunk_frames)
+            hidden, state = engine._advance(Feed(samples, left, None), state, layers)
+            for piece, layer in zip(pieces, hidden, strict=True):
+                piece.append(layer)
+        return masked([torch.cat(piece, dim=1) for piece in pieces], frames)
