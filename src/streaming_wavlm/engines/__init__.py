@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from .auto import Choice, choose
+from .available import ENGINES
 from .base import Engine
 from .linear import PRECISIONS, Precision
+from .making import make_engine
 from .packed import PackedModel
 
-__all__ = ["PRECISIONS", "Engine", "PackedModel", "Precision"]
+__all__ = ["ENGINES", "PRECISIONS", "Choice", "Engine", "PackedModel", "Precision", "choose", "make_engine"]

@@ -14,6 +14,7 @@ from ..model import StreamingWavLM
 from ..output import WavLMOutput
 from ..streaming import Feed, StateT, Streaming, frames_of, masked
 from .linear import Precision
+from .memory import keep_freed_memory
 
 
 class Engine(Streaming[StateT]):
@@ -34,6 +35,7 @@ class Engine(Streaming[StateT]):
     def __init__(self, model: StreamingWavLM, precision: Precision) -> None:
         self.config = model.config
         self._require_causal()
+        keep_freed_memory()
         self.precision = precision
         self.provenance: dict[str, Any] = dict(model.provenance)
         self.defaults = model.defaults

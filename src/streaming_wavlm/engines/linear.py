@@ -41,6 +41,8 @@ class Arithmetic:
 # Unsigned with its zero in the middle: signed activations fall to a reference path a hundred times slower.
 _ZERO_POINT = 128
 _LEVELS = 127
+# Laid out for fewer rows, bfloat16 weights serve 10 to 20 rows up to 1.5 times more slowly.
+_ROWS = 32
 _ROUNDING = 1.5 * 2**23 + _ZERO_POINT
 
 
@@ -85,7 +87,7 @@ class Product:
         if self._plain:
             self._weight = weight.contiguous().clone()
         else:
-            self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
+            self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), max(rows, _ROWS))
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Map ``[rows, inputs]`` to ``[rows, outputs]``."""
@@ -126,8 +128,8 @@ class QuantizedProduct:
         """Map float32 ``[rows, inputs]`` to float32 ``[rows, outputs]``."""
         # Not the infinity norm, which is ten times slower.
         size = inputs.abs().amax(dim=1, keepdim=True).clamp_(min=1e-12).mul_(1 / _LEVELS)
-        # Added to so large a number, a level is rounded and stands in the lowest byte: a third of the time that
-        # a conversion of floating point to bytes takes.
+        # Added to so large a number, a level is rounded and stands in the lowest byte: a third of the time of
+        # a conversion from floating point to bytes.
         levels = (inputs * size.reciprocal()).add_(_ROUNDING).view(torch.int32).to(torch.uint8)
         outputs: Tensor = torch.ops.onednn.qlinear_pointwise(
             levels, 1.0, _ZERO_POINT, self._weight, self._scale, self._zeros,

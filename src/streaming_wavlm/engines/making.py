@@ -1,0 +1,52 @@
+"""From the name of an engine to the engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..errors import ConfigError, EngineError
+from ..model import StreamingWavLM
+from ..streaming import Streaming
+from .auto import choose
+from .available import ENGINES, why_not
+from .linear import PRECISIONS, Precision
+
+
+def make_engine(model: StreamingWavLM, engine: str = "auto", precision: str = "fp32") -> Streaming[Any]:
+    """Return a way to run a model.
+
+    Args:
+        model: the model, in eval mode; its weights are copied where an engine lays them out anew.
+        engine: ``"eager"``, the model's own modules; ``"packed"``, laid out for streaming on a CPU; or
+            ``"auto"``, the fastest of those that can run here.
+        precision: ``"fp32"``, ``"bf16"`` or ``"int8"``.
+
+    Raises:
+        EngineError: there is no such engine or precision, or it cannot run here.
+        ConfigError: the model is bidirectional.
+        MissingDependencyError: the engine's library is not installed.
+    """
+    if engine not in ENGINES:
+        raise EngineError(f"engine must be one of {', '.join(map(repr, ENGINES))}, got {engine!r}")
+    if precision not in PRECISIONS:
+        raise EngineError(f"precision must be one of {', '.join(map(repr, PRECISIONS))}, got {precision!r}")
+    if not model.config.causal and engine != "eager":
+        raise ConfigError('a bidirectional model cannot be streamed: it runs with engine="eager" only')
+    if engine == "auto":
+        engine = choose(model, precision, make_engine).engine
+    reason = why_not(engine, precision, model)
+    if reason is not None:
+        raise reason
+    if engine == "eager":
+        return model.to(torch.bfloat16) if precision == "bf16" else model
+    from .packed import PackedModel
+
+    return PackedModel(model, _precision(precision))
+
+
+def _precision(name: str) -> Precision:
+    """Return the precision of a name that has been checked."""
+    precision: Precision = "fp32" if name == "fp32" else "bf16" if name == "bf16" else "int8"
+    return precision
