@@ -94,7 +94,7 @@ def test_the_check_catches_what_is_only_slightly_off(exported, model, speech) ->
 
 def test_the_check_catches_one_forgotten_tensor(exported, model, speech, monkeypatch) -> None:
     """A window that does not move on, and a tail whose padding is seen."""
-        path, sound = exported(("torch", "fp32", None)), checking.advance
+    path, sound = exported(("torch", "fp32", None)), checking.advance
 
     def stuck(step, samples, frames, state):
         hidden, after = sound(step, samples, frames, state)
