@@ -93,7 +93,7 @@ class PackedAttention:
     def __init__(self, attention: GatedAttention, arithmetic: Arithmetic, rows: int) -> None:
         self._heads = attention.num_heads
         self._wide, self._narrow = arithmetic.wide, arithmetic.narrow
-        self._reset = attention.gru_rel_pos_const.detach().to(arithmetic.wide).view(self._heads)
+        self._reset = attention.gru_rel_pos_const.detach().to(arithmetic.wide, copy=True).view(self._heads)
         if bool((self._reset <= -1).any()):
             raise EngineError(
                 "a gate of this model may turn the sign of the position bias (gru_rel_pos_const is "

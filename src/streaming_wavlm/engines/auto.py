@@ -54,8 +54,8 @@ Build = Callable[[StreamingWavLM, str, str], Streaming[Any]]
 def choose(model: StreamingWavLM, precision: str, build: Build) -> Choice:
     """Return which engine runs a model fastest on this machine.
 
-    The first time it takes a few steps of each; later it reads what was found then, for this processor, number of
-    threads, versions, architecture and precision.
+    The first time it takes a few steps of each; later it reads what was found then, for this processor,
+    number of threads, architecture, precision and these versions of the libraries.
 
     Args:
         model: the model; it is left as it is.

@@ -29,7 +29,10 @@ class PackedConv:
         weight = conv.weight.detach().permute(0, 2, 1).flatten(1).to(kind)
         bias = None if conv.bias is None else conv.bias.detach().to(kind)
         self._product = Product(weight, bias, rows, plain=arithmetic.plain)
-        self._norm = (block.norm.weight.detach().to(kind), block.norm.bias.detach().to(kind))
+        self._norm = (
+            block.norm.weight.detach().to(kind, copy=True),
+            block.norm.bias.detach().to(kind, copy=True),
+        )
 
     def __call__(self, inputs: Tensor, out: Tensor) -> None:
         """Run the layer.
@@ -126,7 +129,7 @@ class PackedPositional:
         self._weight = weight.permute(0, 3, 2, 1).flatten(1, 2).to(dtype, copy=True).contiguous()
         self._bias = None
         if conv.bias is not None:
-            self._bias = conv.bias.detach().to(dtype).view(conv.groups, 1, width)
+            self._bias = conv.bias.detach().to(dtype, copy=True).view(conv.groups, 1, width)
 
     def __call__(self, inputs: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Embed one stream's feed.

@@ -83,7 +83,8 @@ class Tape:
             return Tape(self.shape, self.reel, self.end + frames, self.frames + frames)
         window = self.shape.window
         # As long again as what must be copied, so that copies are rare; a stream's first reel is short.
-        slots = self.frames + frames + (window if self.frames >= window else max(window // 4, self.frames))
+        spare = window if self.frames >= window else max(window // 4, self.frames, frames)
+        slots = self.frames + frames + spare
         reel = Reel(self.shape, slots)
         if self.reel is not None:
             past = slice(self.end - self.frames, self.end)
