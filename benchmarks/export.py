@@ -40,10 +40,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    if options.model == "mini":
-        model = load("mini")
-    else:
-        model = random_model(StreamingWavLMConfig.preset("large"))
+    builders = {"mini": lambda: load("mini"), "large": lambda: random_model(StreamingWavLMConfig.preset("large"))}
+    model: StreamingWavLM = builders[options.model]()
     print(f"{options.model}, batch {options.batch}, {options.threads} threads; {machine()}\n", flush=True)
     rows = []
     for chunk_ms in options.chunk_ms:
@@ -97,11 +95,9 @@ def speed(model: StreamingWavLM, files: dict[str, Path], options: argparse.Names
         size = sum(f.stat().st_size for f in files[label].parent.iterdir()) / 1e6 if label in files else 0.0
         ratio = times["eager"].median / timing.median
         quartiles = f"{1000 * timing.low:.1f} … {1000 * timing.high:.1f}"
-        print(
-            f"| {label} | {f'{size:.0f} MB' if size else '–'} | {1000 * timing.median:.1f} ms | {quartiles} | "
-            f"{ratio:.2f} |",
-            flush=True,
-        )
+        megabytes = f"{size:.0f} MB" if size else "–"
+        step_ms = f"{1000 * timing.median:.1f} ms"
+        print(f"| {label} | {megabytes} | {step_ms} | {quartiles} | {ratio:.2f} |", flush=True)
         rows.append(
             {
                 "model": options.model,

@@ -92,9 +92,9 @@ class GraphEngine(Engine[StreamState]):
         wanted = (self.config, self.precision, None)
         if (found.config, found.precision, found.batch) != wanted:
             raise EngineError(
-                f"{Path(file)} holds config {found.config.fingerprint()}, precision {found.precision}, batch "
-                f"{found.batch}; this engine needs {self.config.fingerprint()}, {self.precision} and any batch "
-                "(batch=None, --batch dynamic)"
+                f"{Path(file)} holds config {found.config.fingerprint()}, precision {found.precision}, "
+                f"batch {found.batch}; this engine needs {self.config.fingerprint()}, {self.precision} and "
+                "any batch (batch=None, --batch dynamic)"
             )
         return step
 
