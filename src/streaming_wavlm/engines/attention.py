@@ -141,10 +141,7 @@ class PackedAttention:
             query = query.transpose(0, 1).to(self._narrow)
             # What the bias strikes out stays so: the gates are positive.
             scores = gates[row] * bias
-            if self._narrow == self._wide:
-                scores.baddbmm_(query, keys)
-            else:
-                scores += torch.bmm(query, keys)
+            scores += torch.bmm(query, keys)
             shares = torch.softmax(scores, dim=-1).to(self._narrow)
             outputs[row] = torch.bmm(shares, values).transpose(0, 1)
         return self._out(outputs.view(total, dim))
