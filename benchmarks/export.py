@@ -40,7 +40,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    builders = {"mini": lambda: load("mini"), "large": lambda: random_model(StreamingWavLMConfig.preset("large"))}
+    builders = {
+        "mini": lambda: load("mini"),
+        "large": lambda: random_model(StreamingWavLMConfig.preset("large")),
+    }
     model: StreamingWavLM = builders[options.model]()
     print(f"{options.model}, batch {options.batch}, {options.threads} threads; {machine()}\n", flush=True)
     rows = []

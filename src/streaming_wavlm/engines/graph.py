@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 import threading
@@ -22,6 +23,7 @@ from ..streaming import Feed
 from .base import Engine
 from .linear import Precision
 from .packed_state import PackedState
+from .spooled import SpooledModel
 
 
 class GraphEngine(Engine[StreamState]):
@@ -30,9 +32,9 @@ class GraphEngine(Engine[StreamState]):
     The graph is exported when the engine is made, which takes seconds, unless it is given.
 
     Args:
-        model: the model, in float32 on the CPU, in eval mode; it is kept, for :meth:`with_chunk`.
+        model: the model, in float32 on the CPU, in eval mode; it may be dropped.
         precision: of the arithmetic.
-        threads: processor threads; the runtime's choice when None.
+        threads: processor threads; as many as torch uses when None.
         file: a graph of this model that was exported with ``batch=None`` in this precision.
 
     Raises:
@@ -54,8 +56,10 @@ class GraphEngine(Engine[StreamState]):
         file: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(model, precision)
-        self._model, self._threads = model, threads
-        self._step = self._exported() if file is None else self._given(file)
+        self._threads = torch.get_num_threads() if threads is None else threads
+        self._step = self._exported(model) if file is None else self._given(file)
+        # The graph cannot be turned back into the model, and another chunk size is another graph.
+        self._spooled = SpooledModel(model)
         # A request of a runtime holds one step at a time.
         self._lock = threading.Lock()
         self._chunks: dict[int, Any] = {self.config.chunk_ms: self}
@@ -75,15 +79,17 @@ class GraphEngine(Engine[StreamState]):
             ConfigError: the chunk is no multiple of the hop.
         """
         if chunk_ms not in self._chunks:
-            other = type(self)(self._model.with_chunk(chunk_ms), self.precision, threads=self._threads)
-            other._chunks = self._chunks
+            other = copy.copy(self)
+            model = self._spooled.load(chunk_ms)
+            other.config, other._lock = model.config, threading.Lock()
+            other._step = other._exported(model)
             self._chunks[chunk_ms] = other
         engine: Self = self._chunks[chunk_ms]
         return engine
 
-    def _exported(self) -> ExportedStep:
+    def _exported(self, model: StreamingWavLM) -> ExportedStep:
         with tempfile.TemporaryDirectory(prefix="streaming-wavlm-") as folder:
-            path = export(self._model, folder, format=self.format, precision=self.precision, batch=None)
+            path = export(model, folder, format=self.format, precision=self.precision, batch=None)
             return open_exported(path, threads=self._threads)
 
     def _given(self, file: str | os.PathLike[str]) -> ExportedStep:
