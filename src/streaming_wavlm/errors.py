@@ -71,6 +71,14 @@ class EngineError(StreamingWavLMError, ValueError):
     """There is no such engine, or it cannot run here as asked."""
 
 
+class ExportError(StreamingWavLMError):
+    """A model cannot be exported as asked, or an exported file cannot be used."""
+
+
+class ExportMismatchError(ExportError):
+    """An exported file does not compute what the model does."""
+
+
 class SuperbError(StreamingWavLMError):
     """A SUPERB task cannot be run as asked."""
 
