@@ -31,7 +31,7 @@ LEVELS = [
         "extract",
     },
     {"corpus", "data", "augment", "metrics"},
-    {"distill", "client", "sources"},
+    {"distill", "client", "sources", "heads"},
     {"superb"},
     {"serve"},
     {"demo", "cli"},

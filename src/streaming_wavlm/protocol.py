@@ -31,6 +31,8 @@ _NUMPY_TYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16":
 
 MIN_RATE, MAX_RATE = 4000, 192_000
 MAX_TEXT = 16_384
+# What a server says of ten seconds may be longer.
+MAX_SERVER_TEXT = 2**20
 # An exact JSON number of any client.
 MAX_INTEGER = 2**53 - 1
 
@@ -65,6 +67,7 @@ class Hello:
         layers: which hidden states to send, from 0 or from -1, the last; the last one when None.
         weights: one number per layer asked for: their weighted sum is sent as the only layer.
         dtype: of the features.
+        heads: names of heads whose outputs are sent as well; none when None.
         token: of a stream that lost its connection, to go on with it.
         stream: with a token, the number of the stream that ``received`` is about.
         received: with a token, the first frame of that stream that has not been received.
@@ -76,6 +79,7 @@ class Hello:
     layers: tuple[int, ...] | None = None
     weights: tuple[float, ...] | None = None
     dtype: FeatureType = "float32"
+    heads: tuple[str, ...] | None = None
     token: str | None = None
     stream: int = 0
     received: int = 0
@@ -137,14 +141,18 @@ def message(kind: str, **values: Any) -> str:
     return json.dumps({"type": kind, **{name: value for name, value in values.items() if value is not None}})
 
 
-def parse(text: str) -> dict[str, Any]:
+def parse(text: str, most: int = MAX_TEXT) -> dict[str, Any]:
     """Read a text message.
+
+    Args:
+        text: the message.
+        most: characters that it may have.
 
     Raises:
         ProtocolError: it is no JSON object with a ``type``, or too long.
     """
-    if len(text) > MAX_TEXT:
-        raise ProtocolError(f"a text message has at most {MAX_TEXT} characters, got {len(text)}")
+    if len(text) > most:
+        raise ProtocolError(f"a text message has at most {most} characters, got {len(text)}")
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -182,8 +190,9 @@ def parse_hello(values: Mapping[str, Any]) -> Hello:
     _check(given, "stream", _integer(0, MAX_INTEGER), "the number of a stream")
     _check(given, "token", lambda v: isinstance(v, str) and 0 < len(v) <= 128, "the token of a ready message")
     _check(given, "layers", _list_of(_integer(-1024, 1024)), "a list of layer numbers")
+    _check(given, "heads", _list_of(_name), "a list of names of heads")
     _check(given, "weights", _list_of(_finite), "a list of numbers, one per layer")
-    for name in ("layers", "weights"):
+    for name in ("layers", "weights", "heads"):
         if name in given:
             given[name] = tuple(given[name])
     return Hello(**given)
@@ -220,6 +229,10 @@ def _integer(low: int, high: int) -> Any:
 
 def _finite(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e6
+
+
+def _name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 64
 
 
 def _list_of(allowed: Any) -> Any:

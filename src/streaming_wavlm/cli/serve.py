@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .bearer import VARIABLE, add_token_option, read_token
+from .heads import add_head_options, open_heads
 from .options import CHECKPOINT_HELP, add_device_options, load_model, new_parser
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ Ctrl-C let the streams finish what they have begun, and end it with status 0.
 examples:
   streaming-wavlm serve --checkpoint mini
   streaming-wavlm serve -k checkpoint.pt --port 8765 --chunk-ms 200,400 --threads 4
+  streaming-wavlm serve -k checkpoint.pt --head result/downstream/exp
   streaming-wavlm serve -k mini --host 0.0.0.0 --token-file token --certificate cert.pem --key key.pem
 """
 
@@ -79,6 +81,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--threads", type=_positive, metavar="N", help="of the model (default: torch's choice)"
     )
+    add_head_options(parser, "sent to whoever asks for them")
     parser.add_argument(
         "--origin",
         action="append",
@@ -185,7 +188,8 @@ def _service(arguments: argparse.Namespace) -> Service:
         torch.set_num_threads(arguments.threads)
     sizes: tuple[int, ...] = arguments.chunk_ms
     arguments.chunk_ms = sizes[0] if sizes else None
-    return build_service(load_model(arguments, arguments.checkpoint), sizes, limits)
+    heads = open_heads(arguments, arguments.checkpoint)
+    return build_service(load_model(arguments, arguments.checkpoint), sizes, limits, heads)
 
 
 def _announce(url: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ProtocolError, ServerError
-from ..protocol import ENCODINGS, Features, Hello, message, parse
+from ..protocol import ENCODINGS, MAX_SERVER_TEXT, Features, Hello, message, parse
 
 # The features of a stream, or a message: a dict with a "type".
 Event = Features | dict[str, Any]
@@ -55,11 +55,8 @@ class Conversation:
         # What arrives next: the number of the stream and the frame.
         self.stream = 0
         self.position = 0
-
-    @property
-    def sending(self) -> int:
-        """The number of the stream that audio goes to."""
-        return self._sending
+        # Up to which stream and frame each head was heard.
+        self._heard: dict[str, tuple[int, int]] = {}
 
     def hello(self) -> str:
         """Return the first message of a connection: a beginning, or the wish to go on."""
@@ -121,7 +118,7 @@ class Conversation:
             self.position += frames
             self._forget()
             return features
-        values = parse(data)
+        values = parse(data, MAX_SERVER_TEXT)
         if values["type"] == "ready":
             self.ready = values
         elif values["type"] == "error":
@@ -131,6 +128,8 @@ class Conversation:
                 return None
             self._outgoing.pop(self.stream, None)
             self.stream, self.position = self.stream + 1, 0
+        elif values["type"] == "head" and not self._is_news(values):
+            return None
         return values
 
     def again(self) -> Iterator[bytes | str]:
@@ -153,6 +152,14 @@ class Conversation:
                 yield data[begin : begin + part]
             if outgoing.flushed:
                 yield message("flush")
+
+    def _is_news(self, said: dict[str, Any]) -> bool:
+        """Whether what a head said was not heard before the connection was lost, or dropped by a reset."""
+        place, name = (said.get("stream", 0), said.get("position", 0)), str(said.get("name"))
+        if place[0] != self.stream or place <= self._heard.get(name, (-1, 0)):
+            return False
+        self._heard[name] = place
+        return True
 
     def _next(self) -> None:
         self._sending += 1

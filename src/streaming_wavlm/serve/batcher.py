@@ -31,6 +31,7 @@ class Result:
         features: ``[layers, frames, dim]``, in the type that was asked for; None if the model failed.
         state: after the chunk; None if the model failed.
         seconds: from the job's beginning to its end.
+        read: what the job's ``read`` gave.
         error: why the model failed.
     """
 
@@ -38,6 +39,7 @@ class Result:
     state: StreamState | None
     seconds: float
     error: Exception | None = None
+    read: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,7 @@ class Job:
         weights: of a sum of them, if one is asked for.
         dtype: of the features.
         done: called with the result, in the model's thread.
+        read: called with all hidden states of the chunk, each ``[frames, dim]``, in the model's thread.
         began: when the audio was complete, in seconds of the monotonic clock.
     """
 
@@ -64,6 +67,7 @@ class Job:
     weights: tuple[float, ...] | None
     dtype: str
     done: Callable[[Result], None]
+    read: Callable[[Sequence[Tensor]], Any] | None = None
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -176,9 +180,16 @@ class Batcher:
                 _features(output, row, job),
                 after.select([row]) if len(jobs) > 1 else after,
                 now - job.began,
+                read=_read(output, row, job),
             )
             for row, job in enumerate(jobs)
         ]
+
+
+def _read(output: WavLMOutput, row: int, job: Job) -> Any:
+    if job.read is None:
+        return None
+    return job.read([hidden[row, : int(output.lengths[row])] for hidden in output.hidden_states])
 
 
 def _features(output: WavLMOutput, row: int, job: Job) -> npt.NDArray[Any]:

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from ..config import SAMPLE_RATE
 from ..errors import ConfigError, ProtocolError
+from ..heads import Head
+from ..heads.fit import require_fit
 from ..model import StreamingWavLM
 from ..protocol import VERSION, CloseCode, Hello, message
 from .batcher import Batcher, Job, Result
@@ -53,13 +55,20 @@ class Service:
     Args:
         models: one for each chunk size that is offered, the first being the standard one.
         limits: what is allowed.
+        heads: what clients may ask for beside features, by their names.
     """
 
-    def __init__(self, models: Mapping[int, StreamingWavLM], limits: Limits) -> None:
+    def __init__(
+        self,
+        models: Mapping[int, StreamingWavLM],
+        limits: Limits,
+        heads: Mapping[str, Head] | None = None,
+    ) -> None:
         if not models:
             raise ConfigError("a server needs at least one chunk size to serve")
         self.models = dict(models)
         self.limits = limits
+        self.heads = dict(heads or {})
         self.metrics = Metrics()
         self.draining = False
         self.connections = 0
@@ -100,7 +109,7 @@ class Service:
         if hello.token is not None:
             stream, missed = self._resumed(hello)
         else:
-            stream = LiveStream(hello, self._model(hello.chunk_ms), self.limits.replay_bytes)
+            stream = LiveStream(hello, self._model(hello.chunk_ms), self.limits.replay_bytes, self.heads)
         self._listeners[stream.token] = listener
         self.metrics.streams.set(len(self._listeners))
         return stream, missed
@@ -171,6 +180,7 @@ class Service:
             dtype=stream.hello.dtype,
             packet_bytes=self.limits.packet_bytes,
             parked_seconds=self.limits.parked_seconds,
+            heads=[_described(head) for head in stream.heads.values()] or None,
         )
 
     def health(self) -> dict[str, Any]:
@@ -183,6 +193,7 @@ class Service:
             "parked": len(self._parked),
             "chunk_ms": list(self.models),
             "num_layers": next(iter(self.models.values())).config.num_layers,
+            "heads": [_described(head) for head in self.heads.values()],
         }
 
     async def drain(self) -> None:
@@ -232,8 +243,24 @@ class Service:
         self.metrics.parked.set(len(self._parked))
 
 
+def _described(head: Head) -> dict[str, Any]:
+    """What a client is told of a head."""
+    config = head.config
+    return {
+        "name": config.name,
+        "task": config.task,
+        "kind": config.kind,
+        "slots": [{"name": slot.name, "labels": len(slot.labels)} for slot in config.slots],
+        "window_frames": config.window_frames if config.kind == "pooled" else None,
+        "chunk_ms": config.chunk_ms,
+    }
+
+
 def build_service(
-    model: StreamingWavLM, chunk_ms: Sequence[int] = (), limits: Limits | None = None
+    model: StreamingWavLM,
+    chunk_ms: Sequence[int] = (),
+    limits: Limits | None = None,
+    heads: Sequence[Head] = (),
 ) -> Service:
     """Return a service of one model.
 
@@ -241,11 +268,19 @@ def build_service(
         model: in eval mode, causal.
         chunk_ms: the chunk sizes to offer, the standard one first; the model's own when empty.
         limits: what is allowed.
+        heads: what clients may ask for beside features.
 
     Raises:
-        ConfigError: a chunk size is not allowed, or the model is bidirectional.
+        ConfigError: a chunk size is not allowed, two heads have one name, or the model is bidirectional.
+        HeadError: a head does not fit the model.
     """
     if not model.config.causal:
         raise ConfigError("a bidirectional model cannot be served: every frame needs the whole recording")
     sizes = chunk_ms or (model.config.chunk_ms,)
-    return Service({size: model.with_chunk(size).eval() for size in sizes}, limits or Limits())
+    named: dict[str, Head] = {}
+    for head in heads:
+        require_fit(head, model)
+        if head.config.name in named:
+            raise ConfigError(f"two heads are called {head.config.name!r}; give one of them another name")
+        named[head.config.name] = head.to(model.device)
+    return Service({size: model.with_chunk(size).eval() for size in sizes}, limits or Limits(), named)

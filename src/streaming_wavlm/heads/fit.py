@@ -1,0 +1,48 @@
+"""Whether a head fits a model: its shape must, and its weights had better."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+
+import torch
+
+from ..errors import HeadError
+from ..model import StreamingWavLM
+from .head import Head
+
+logger = logging.getLogger(__name__)
+_SMALL = 4096
+
+
+def mark(model: StreamingWavLM) -> str:
+    """Return what tells the weights of a model from others.
+
+    It is taken from the small tensors alone, which all training moves: a large model is not read through.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        if tensor.is_floating_point() and tensor.numel() <= _SMALL:
+            digest.update(name.encode() + tensor.detach().to("cpu", torch.float32).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def require_fit(head: Head, model: StreamingWavLM) -> None:
+    """Require that a head can hear a model's features, and warn if they are not those it was trained on.
+
+    Raises:
+        HeadError: the model has another width, or other layers.
+    """
+    wanted, config = head.config, model.config
+    layers = wanted.layers or config.num_layers
+    if (wanted.dim, layers) != (config.dim, config.num_layers):
+        raise HeadError(
+            f"the head {wanted.name!r} hears {layers} layers of width {wanted.dim}, and the model has "
+            f"{config.num_layers} of width {config.dim}; serve the checkpoint that it was trained on"
+        )
+    if wanted.weights is not None and wanted.weights != mark(model):
+        logger.warning(
+            "the head %s was trained on the features of other weights than this checkpoint's: what it says "
+            "may mean nothing; train it anew on this one",
+            wanted.name,
+        )
