@@ -6,9 +6,9 @@ import argparse
 import json
 import pickle
 
+import head_experts
 import pytest
 import torch
-import head_experts
 from head_experts import DIM, FRAMEWISE, config_of, expert_of, say
 
 from streaming_wavlm.errors import HeadError, SuperbError

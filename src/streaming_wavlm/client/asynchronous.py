@@ -155,7 +155,8 @@ class AsyncClient:
             raise refused(self._url, error) from error
         try:
             await socket.send(self._talk.hello())
-            event = self._talk.take(await asyncio.wait_for(socket.recv(), self._timeout))
+            async with asyncio.timeout(self._timeout):
+                event = self._talk.take(await socket.recv())
         except connection_errors() as error:
             raise refused(self._url, error) from error
         if not isinstance(event, dict) or event["type"] != "ready":

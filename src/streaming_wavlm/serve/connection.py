@@ -70,7 +70,8 @@ class Connection:
 
     async def _hello(self) -> Hello:
         try:
-            received = await asyncio.wait_for(self._receive(), self._limits.hello_seconds)
+            async with asyncio.timeout(self._limits.hello_seconds):
+                received = await self._receive()
         except TimeoutError as error:
             raise StreamEndError(
                 CloseCode.IDLE, f"no hello came within {self._limits.hello_seconds:g} s"
@@ -108,7 +109,9 @@ class Connection:
         while True:
             await self._room()
             try:
-                received = await asyncio.wait_for(self._receive(), self._limits.idle_seconds)
+                # Not wait_for: that may lose the wish to stop when a message comes in the same moment.
+                async with asyncio.timeout(self._limits.idle_seconds):
+                    received = await self._receive()
             except TimeoutError as error:
                 raise StreamEndError(
                     CloseCode.IDLE, f"nothing came for {self._limits.idle_seconds:g} s", keep=True
@@ -184,7 +187,8 @@ class Connection:
             while self._outbox:
                 payload = self._outbox[0]
                 try:
-                    await asyncio.wait_for(self._send(payload), self._limits.send_seconds)
+                    async with asyncio.timeout(self._limits.send_seconds):
+                        await self._send(payload)
                 except TimeoutError as error:
                     raise StreamEndError(
                         CloseCode.SLOW,
@@ -245,10 +249,9 @@ class Connection:
             return
         text = message("error", code=int(end.code), reason=end.reason, resumable=end.keep)
         with contextlib.suppress(Exception):  # the client may be gone: that is its own affair
-            await asyncio.wait_for(self._socket.send_text(text), _CLOSE_SECONDS)
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._socket.send_text(text)
         with contextlib.suppress(Exception):
             # A close frame holds 123 bytes of reason.
-            await asyncio.wait_for(
-                self._socket.close(int(end.code), end.reason.encode()[:120].decode(errors="ignore")),
-                _CLOSE_SECONDS,
-            )
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._socket.close(int(end.code), end.reason.encode()[:120].decode(errors="ignore"))
