@@ -136,7 +136,7 @@ class Features:
         return cls(array, stream, position, compute_us)
 
 
-def message(kind: str, **values: Any) -> str:
+def message(kind: str, /, **values: Any) -> str:
     """Return a text message; values that are None are left out."""
     return json.dumps({"type": kind, **{name: value for name, value in values.items() if value is not None}})
 

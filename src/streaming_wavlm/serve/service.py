@@ -155,7 +155,14 @@ class Service:
                 listener.failed(result.error)
             return
         self.metrics.latency.observe(result.seconds)
-        sent = stream.take(job, result)
+        try:
+            sent = stream.take(job, result)
+        except Exception as error:  # a stream that is not told would wait for ever
+            logger.exception("a stream could not take its features")
+            self.metrics.errors.labels("stream").inc()
+            if listener is not None:
+                listener.failed(error)
+            return
         if result.features is not None:
             self.metrics.frames.inc(result.features.shape[1])
         if listener is not None:
