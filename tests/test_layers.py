@@ -24,6 +24,7 @@ LEVELS = [
         "conversion",
         "audio",
         "sample_queue",
+        "ogg_opus",
         "session",
         "recordings",
         "feature_writer",

@@ -22,8 +22,11 @@ from .errors import ProtocolError
 VERSION = 1
 PATH = "/v1/stream"
 
-Encoding = Literal["pcm16", "float32"]
-ENCODINGS: dict[str, np.dtype[Any]] = {"pcm16": np.dtype("<i2"), "float32": np.dtype("<f4")}
+Encoding = Literal["pcm16", "float32", "ogg-opus"]
+# What a message of samples holds; the other encoding is a stream of bytes.
+SAMPLE_TYPES: dict[str, np.dtype[Any]] = {"pcm16": np.dtype("<i2"), "float32": np.dtype("<f4")}
+OGG_OPUS: Encoding = "ogg-opus"
+ENCODINGS = (*SAMPLE_TYPES, OGG_OPUS)
 FeatureType = Literal["float32", "float16"]
 # The number of each type in a header.
 FEATURE_TYPES: dict[str, int] = {"float32": 0, "float16": 1}
@@ -62,7 +65,8 @@ class Hello:
 
     Attributes:
         sample_rate: of the audio, in Hz.
-        encoding: of a sample: ``"pcm16"`` or ``"float32"`` in [-1, 1], little-endian, mono.
+        encoding: ``"pcm16"`` or ``"float32"`` in [-1, 1], little-endian samples, mono; or ``"ogg-opus"``, the
+            bytes of an Ogg/Opus stream, which says its rate itself.
         chunk_ms: one of the chunk sizes that the server offers; its own choice when None.
         layers: which hidden states to send, from 0 or from -1, the last; the last one when None.
         weights: one number per layer asked for: their weighted sum is sent as the only layer.
@@ -204,7 +208,7 @@ def samples_of(data: bytes, encoding: Encoding) -> npt.NDArray[np.float32]:
     Raises:
         ProtocolError: the bytes are no whole samples, or a sample is NaN, infinite or far out of range.
     """
-    dtype = ENCODINGS[encoding]
+    dtype = SAMPLE_TYPES[encoding]
     if len(data) % dtype.itemsize:
         raise ProtocolError(
             f"{encoding} audio has {dtype.itemsize} bytes a sample, got {len(data)} bytes in a message"

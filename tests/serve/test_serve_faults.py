@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import socket
 import threading
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -151,7 +153,7 @@ def test_streams_that_are_gone_cannot_be_gone_on_with(model) -> None:
             list(second.until_end())
 
 
-def test_a_full_server_answers_with_503_and_a_sentence(model) -> None:
+def test_a_full_server_answers_with_503_and_a_sentence(model, caplog) -> None:
     with live(model, streams=2) as server:
         with Client(server.url, HELLO), Client(server.url, HELLO):
             with pytest.raises(ServerError, match="all 2 streams of this server are taken"):
@@ -159,6 +161,7 @@ def test_a_full_server_answers_with_503_and_a_sentence(model) -> None:
             with pytest.raises(InvalidStatus) as refused, connect(stream_url(server.url)):
                 pass
             assert refused.value.response.status_code == 503
+        assert [record for record in caplog.records if record.levelname == "ERROR"] == []  # it is none
         server.wait(lambda service: service.connections == 0)
         Client(server.url, HELLO).close()
 
@@ -204,12 +207,22 @@ def test_when_the_model_fails_on_one_stream_the_others_lose_nothing(model, caplo
         assert server.service.metrics.errors.labels("model")._value.get() == 1
 
 
-def test_many_hellos_without_audio_leave_nothing_behind(server) -> None:
+def resident() -> float:
+    """Memory of this process, which is the server's, too, in MiB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+@pytest.mark.parametrize("times", [100, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_many_hellos_without_audio_leave_nothing_behind(server, times) -> None:
     before = len(server.service._parked)  # of clients of other tests that may come back
-    for _ in range(100):
-        with connect(stream_url(server.url)) as socket:
-            socket.send(HELLO.text())
-            socket.recv(timeout=5)
+    early = 0.0
+    for number in range(times):
+        if number == times // 5:
+            early = resident()
+        with connect(stream_url(server.url), compression=None) as line:
+            line.send(HELLO.text())
+            line.recv(timeout=5)
+    assert resident() - early < 4
     server.wait(lambda service: service.connections == 0)
     assert not server.service._listeners
     assert len(server.service._parked) == before

@@ -67,6 +67,16 @@ class AsyncClient:
         async with self._lock:
             await self._say(self._talk.audio(samples))
 
+    async def send_encoded(self, data: bytes) -> None:
+        """Send bytes of an Ogg/Opus stream, cut anywhere; the hello has ``encoding="ogg-opus"``.
+
+        Raises:
+            ServerError: the connection is lost for good.
+        """
+        async with self._lock:
+            for part in self._talk.encoded(data):
+                await self._say(part)
+
     async def flush(self) -> None:
         """End the stream: the rest of its features come, then an ``end`` message; then another begins.
 

@@ -68,6 +68,16 @@ class Client:
         with self._lock:
             self._say(self._talk.audio(samples))
 
+    def send_encoded(self, data: bytes) -> None:
+        """Send bytes of an Ogg/Opus stream, cut anywhere; the hello has ``encoding="ogg-opus"``.
+
+        Raises:
+            ServerError: the connection is lost for good.
+        """
+        with self._lock:
+            for part in self._talk.encoded(data):
+                self._say(part)
+
     def flush(self) -> None:
         """End the stream: the rest of its features come, then an ``end`` message; then another begins.
 

@@ -47,13 +47,19 @@ class Address:
 
 
 class _Protocol(WebSocketsSansIOProtocol):
-    """uvicorn's, but a client that does not read what is left cannot keep a connection that has ended."""
+    """uvicorn's, but a connection that has ended is over, read or not, and a refusal is no error."""
 
     async def run_asgi(self) -> None:
         try:
             await super().run_asgi()
         finally:
             self.loop.call_later(_LINGER_SECONDS, self._cut)
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            # The handshake ended with a refusal; uvicorn would log an error that it never ended.
+            self.handshake_complete = True
 
     def _cut(self) -> None:
         """End the connection for the system, too.

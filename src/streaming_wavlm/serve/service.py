@@ -14,7 +14,8 @@ from ..errors import ConfigError, ProtocolError
 from ..heads import Head
 from ..heads.fit import require_fit
 from ..model import StreamingWavLM
-from ..protocol import VERSION, CloseCode, Hello, message
+from ..ogg_opus import opus_available
+from ..protocol import ENCODINGS, OGG_OPUS, VERSION, CloseCode, Hello, message
 from .batcher import Batcher, Job, Result
 from .limits import Limits
 from .metrics import Metrics
@@ -178,7 +179,7 @@ class Service:
             token=stream.token,
             stream=stream.stream,
             position=stream.position,
-            samples=stream.samples,
+            samples=stream.taken,
             chunk_ms=config.chunk_ms,
             frame_ms=1000 * config.hop / SAMPLE_RATE,
             latency_ms=config.latency.algorithmic_ms,
@@ -200,6 +201,7 @@ class Service:
             "parked": len(self._parked),
             "chunk_ms": list(self.models),
             "num_layers": next(iter(self.models.values())).config.num_layers,
+            "encodings": [one for one in ENCODINGS if one != OGG_OPUS or opus_available()],
             "heads": [_described(head) for head in self.heads.values()],
         }
 

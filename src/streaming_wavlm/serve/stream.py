@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from ..audio import Resampler
+from ..audio import Resampler, Samples
 from ..config import SAMPLE_RATE
-from ..errors import ProtocolError
+from ..errors import AudioError, MissingDependencyError, ProtocolError
 from ..heads import Head, HeadReader
 from ..model import StreamingWavLM
-from ..protocol import Features, Hello, message, samples_of
+from ..ogg_opus import OPUS_RATE, OpusStream
+from ..protocol import OGG_OPUS, Features, Hello, message, samples_of
 from ..sample_queue import SampleQueue
 from ..session import resolve_layers
 from ..state import StreamState
@@ -82,7 +84,8 @@ class LiveStream:
         self._replay_bytes = replay_bytes
         self._replay: deque[Sent] = deque()
         self._replay_size = 0
-        self._resampler = Resampler(hello.sample_rate)
+        self._rate = OPUS_RATE if hello.encoding == OGG_OPUS else hello.sample_rate
+        self._resampler = Resampler(self._rate)
         self._out: Job | None = None
         self._begin()
 
@@ -91,8 +94,10 @@ class LiveStream:
         self._queue = SampleQueue(np.dtype(np.float32))
         self._state: StreamState | None = None
         self._heard = self._reader.begin()
+        self._opus = _opus() if self.hello.encoding == OGG_OPUS else None
         self._ending = False
         self.samples = 0
+        self.taken = 0  # of what the client counts: samples, or bytes of Ogg/Opus
         self.position = 0
 
     @property
@@ -116,16 +121,30 @@ class LiveStream:
         Raises:
             ProtocolError: it is no audio; nothing of it was taken.
         """
-        samples = samples_of(data, self.hello.encoding)
+        samples = self._samples_of(data)
         self.samples += len(samples)
-        self.seconds += len(samples) / self.hello.sample_rate
+        self.taken += len(samples) if self._opus is None else len(data)
+        self.seconds += len(samples) / self._rate
         self._queue.append(self._resampler.push(samples))
 
     def flush(self) -> None:
-        """End the stream: what is left of it becomes features, and then another begins."""
+        """End the stream: what is left of it becomes features, and then another begins.
+
+        Raises:
+            ProtocolError: its encoding does not end here.
+        """
         if not self._ending:
+            if self._opus is not None:
+                with _told():
+                    self._opus.finish()
             self._queue.append(self._resampler.finish())
             self._ending = True
+
+    def _samples_of(self, data: bytes) -> Samples:
+        if self._opus is None:
+            return samples_of(data, self.hello.encoding)
+        with _told():
+            return self._opus.push(data)
 
     def reset(self) -> None:
         """Forget the stream and begin another; features on their way are dropped."""
@@ -187,7 +206,7 @@ class LiveStream:
                 stream=self.stream,
                 frames=self.position,
                 samples=self.samples,
-                seconds=self.samples / self.hello.sample_rate,
+                seconds=self.samples / self._rate,
             )
             sent.append(Sent(self.stream, self.position, self.position + 1, end))
             self.stream += 1
@@ -223,6 +242,22 @@ class LiveStream:
             # What was said of a chunk and its features go together.
             while self._replay and (self._replay[0].stream, self._replay[0].end) == (gone.stream, gone.end):
                 self._replay_size -= len(self._replay.popleft().payload)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Tell the client what is wrong with its Ogg/Opus."""
+    try:
+        yield
+    except AudioError as error:
+        raise ProtocolError(str(error)) from error
+
+
+def _opus() -> OpusStream:
+    try:
+        return OpusStream()
+    except MissingDependencyError as error:
+        raise ProtocolError(f"this server does not take {OGG_OPUS}: {error}") from error
 
 
 def _chosen(names: Sequence[str], heads: Mapping[str, Head]) -> dict[str, Head]:
