@@ -113,7 +113,7 @@ function reset() {
 }
 
 function addLane(letter, chunk) {
-  const lane = new Lane(letter, offered.chunk_ms, onstate);
+  const lane = new Lane(letter, offered, onstate);
   lane.chunk.value = chunk;
   lane.chunk.onchange = () => startLanes([lane]);
   lanes.push(lane);

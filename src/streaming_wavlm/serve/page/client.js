@@ -87,6 +87,7 @@ export class LiveClient {
   begin() {
     [this.open, this.done, this.attempt, this.failure] = [false, false, 0, null];
     [this.sending, this.stream, this.position] = [0, 0, 0]; // what is sent, and what is due
+    this.heard = {}; // the last that each head said
     this.outgoing = new Map([[0, { begin: 0, end: 0, packets: [], flushed: false }]]);
   }
 
@@ -136,6 +137,11 @@ export class LiveClient {
     const message = JSON.parse(data);
     if (message.type === "error") this.failure = message;
     if (message.type === "ready") this.again(message);
+    if (message.type === "head") { // once only, and of the stream that is wanted
+      const { name, stream, position } = message;
+      if (stream !== this.stream || (this.heard[name]?.stream === stream && this.heard[name].position >= position)) return;
+      this.heard[name] = message;
+    }
     if (message.type === "end") {
       if (message.stream !== this.stream) return;
       this.outgoing.delete(this.stream++);
