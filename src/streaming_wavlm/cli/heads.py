@@ -25,7 +25,7 @@ def add_head_options(parser: argparse.ArgumentParser, what: str) -> None:
         default=[],
         metavar="HEAD",
         help=f"a head whose outputs are {what}: an experiment of S3PRL's, a folder that `superb head` "
-        "wrote, or 'digits', the embedded one, which mini has unless this is none; may be repeated",
+        "wrote, or 'digits', the embedded one; may be repeated",
     )
     parser.add_argument(
         "--head-seconds",

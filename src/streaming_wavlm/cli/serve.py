@@ -81,7 +81,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--threads", type=_positive, metavar="N", help="of the model (default: torch's choice)"
     )
-    add_head_options(parser, "sent to whoever asks for them")
+    add_head_options(parser, "sent to clients that ask (default: digits with mini; none: none)")
     parser.add_argument(
         "--origin",
         action="append",

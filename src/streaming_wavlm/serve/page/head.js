@@ -69,10 +69,11 @@ export class HeadView {
     this.bars(now);
   }
 
-  // The answer is in a live region: it is read out when it changes, and not all the time.
+  // The answer is seen at once; a live region, which is read out, has it when it changes, and not all the time.
   tell(label) {
-    if (label === this.find("label").textContent || performance.now() - this.said < SAID_MS) return;
     this.find("label").textContent = label;
+    if (label === this.find("spoken").textContent || performance.now() - this.said < SAID_MS) return;
+    this.find("spoken").textContent = label;
     this.said = performance.now();
   }
 
@@ -97,24 +98,26 @@ export class HeadView {
     context.font = "600 12px system-ui, sans-serif";
     context.textBaseline = "middle";
     this.rows.forEach(({ name, parts }, number) => {
-      let written = { label: null, end: -Infinity };
-      for (const { begin, end, label, score } of parts) {
-        const [x, span] = [(begin + offset - left) * scale, (end - begin) * scale];
-        if (x + span < 0) continue;
-        const [y, quiet] = [number * ROW, QUIET.has(label)];
-        context.globalAlpha = quiet ? 0.3 * score : 0.12 + 0.5 * score ** 2;
+      const [y, words] = [number * ROW, []];
+      let written = -Infinity; // where the last word ends
+      parts.forEach(({ begin, end, label, score }, i) => {
+        const [x, right] = [(begin + offset - left) * scale, (end + offset - left) * scale];
+        if (right < 0) return;
+        const [quiet, same] = [QUIET.has(label), parts[i - 1]?.label === label];
+        context.globalAlpha = quiet ? 0.35 * score : 0.1 + 0.45 * score ** 2;
         context.fillStyle = theme(quiet ? "--third" : "--accent");
-        context.fillRect(x, y + 2, Math.max(1, span - 1), ROW - 4);
-        context.globalAlpha = 1;
-        const size = label && !quiet && score > SURE ? context.measureText(label).width + 6 : Infinity;
-        if ((label !== written.label || begin !== written.begin) && x >= written.end && size < Infinity) {
-          context.fillStyle = theme("--ink");
-          context.fillText(label, x + 4, y + ROW / 2);
-          written = { label, begin: end, end: x + size };
-        } else if (label === written.label) written.begin = end;
-      }
+        context.fillRect(x + (same ? 0 : 1), y + 2, Math.max(0.5, right - x - (same ? 0 : 1)), ROW - 4);
+        const known = words.at(-1)?.upTo === i && words.at(-1).label === label;
+        if (known) words.at(-1).upTo = i + 1;
+        if (known || !label || quiet || score < SURE || x < written) return;
+        words.push({ label, x: x + 5, upTo: i + 1 });
+        written = x + context.measureText(label).width + 10;
+      });
+      context.globalAlpha = 1;
+      context.fillStyle = theme("--ink");
+      words.forEach(({ label, x }) => context.fillText(label, x, y + ROW / 2));
       context.fillStyle = theme("--soft");
-      if (name) context.fillText(name, 6, number * ROW + ROW / 2);
+      if (name) context.fillText(name, 6, y + ROW / 2);
     });
   }
 }
