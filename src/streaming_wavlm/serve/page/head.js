@@ -19,7 +19,7 @@ export class HeadView {
     this.find("about").textContent = `${head.task.replaceAll("_", " ")}${window}`;
     this.find("track").setAttribute("aria-label", `What ${head.name} said, over time`);
     this.rows = [];
-    this.said = 0;
+    this.said = -SAID_MS;
     place.append(this.root);
   }
 
@@ -72,9 +72,11 @@ export class HeadView {
   // The answer is seen at once; a live region, which is read out, has it when it changes, and not all the time.
   tell(label) {
     this.find("label").textContent = label;
-    if (label === this.find("spoken").textContent || performance.now() - this.said < SAID_MS) return;
-    this.find("spoken").textContent = label;
-    this.said = performance.now();
+    this.timer ??= setTimeout(() => {
+      [this.timer, this.said] = [undefined, performance.now()];
+      const [spoken, now] = [this.find("spoken"), this.find("label").textContent];
+      if (spoken.textContent !== now) spoken.textContent = now;
+    }, Math.max(0, SAID_MS - (performance.now() - this.said)));
   }
 
   bars(lines) {
