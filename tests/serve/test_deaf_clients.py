@@ -17,7 +17,7 @@ from starlette.websockets import WebSocketState
 
 from live import live
 from streaming_wavlm.protocol import Hello
-from streaming_wavlm.serve import Limits, build_service, connection, run
+from streaming_wavlm.serve import Limits, build_service, connection, sockets
 from streaming_wavlm.serve.connection import Connection
 from tiny import tiny_model
 
@@ -32,7 +32,7 @@ def model():
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(run, "_LINGER_SECONDS", 0.3)
+    monkeypatch.setattr(sockets, "_LINGER_SECONDS", 0.3)
     monkeypatch.setattr(connection, "_CLOSE_SECONDS", 0.1)
 
 
@@ -79,7 +79,7 @@ def test_a_client_that_falls_silent_and_never_reads_is_ended(model) -> None:
 
 
 def test_an_end_that_waits_behind_unread_data_would_be_seen(model, monkeypatch) -> None:
-    monkeypatch.setattr(run._Protocol, "_cut", lambda self: self.transport.abort())
+    monkeypatch.setattr(sockets.WebSocketProtocol, "_cut", lambda self: self.transport.abort())
     with deaf(model, **LIMITS[0]) as (server, client):
         for _ in range(9):
             client.send(bytes(64_000))

@@ -153,6 +153,26 @@ def test_streams_that_are_gone_cannot_be_gone_on_with(model) -> None:
             list(second.until_end())
 
 
+def test_streams_that_wait_for_their_clients_have_bounded_memory(model) -> None:
+    def park(server) -> int:
+        client = Client(server.url, HELLO, retries=0)
+        client.send(speech(0.5))
+        client.receive(timeout=5)
+        client._socket.socket.close()
+        server.wait(lambda service: service.open_streams == 0)
+        return server.service._parked_bytes()
+
+    with live(model) as server:
+        one = park(server)
+        assert one > 10_000  # its state, what may be sent again, what was not computed
+    with live(model, parked_bytes=round(2.5 * one)) as server:
+        assert [park(server) < 2.5 * one for _ in range(6)] == 6 * [True]
+        assert len(server.service._parked) == 2
+        assert server.service.metrics.dropped._value.get() == 4
+    with live(model, parked_bytes=one // 2) as server:
+        assert park(server) == 0
+
+
 def test_a_full_server_answers_with_503_and_a_sentence(model, caplog) -> None:
     with live(model, streams=2) as server:
         with Client(server.url, HELLO), Client(server.url, HELLO):

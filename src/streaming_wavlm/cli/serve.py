@@ -38,6 +38,7 @@ LIMITS: tuple[tuple[str, int | float, str], ...] = (
     ("wait_ms", 4.0, "how long a chunk waits for company, while other streams are open"),
     ("parked", 64, "streams whose connection was lost, kept for their clients to come back"),
     ("parked_seconds", 60.0, "how long they are kept"),
+    ("parked_bytes", 2**30, "memory that they may take, all together; then the oldest is given up"),
     ("replay_bytes", 16 * 2**20, "features per stream that are kept in case they did not arrive"),
     ("drain_seconds", 10.0, "how long a server that is told to stop goes on with what it has taken"),
     ("stats_seconds", 2.0, "time between two messages about a stream; 0 for none"),

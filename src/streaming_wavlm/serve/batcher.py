@@ -54,7 +54,8 @@ class Job:
         layers: hidden states to return, from 0.
         weights: of a sum of them, if one is asked for.
         dtype: of the features.
-        done: called with the result, in the model's thread.
+        done: called with the job and its result, in the model's thread. (If it held the job itself, job and
+            state would be a cycle of megabytes, which waits for the garbage collector.)
         read: called with all hidden states of the chunk, each ``[frames, dim]``, in the model's thread.
         began: when the audio was complete, in seconds of the monotonic clock.
     """
@@ -66,7 +67,7 @@ class Job:
     layers: tuple[int, ...]
     weights: tuple[float, ...] | None
     dtype: str
-    done: Callable[[Result], None]
+    done: Callable[[Job, Result], None]
     read: Callable[[Sequence[Tensor]], Any] | None = None
     began: float = field(default_factory=time.monotonic)
 
@@ -126,7 +127,7 @@ class Batcher:
             self._metrics.step(len(jobs), time.monotonic() - began)
             for job, result in zip(jobs, results, strict=True):
                 try:
-                    job.done(result)
+                    job.done(job, result)
                 except Exception:  # one stream's trouble is not the others'
                     logger.exception("a stream could not take its features")
 

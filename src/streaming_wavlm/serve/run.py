@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import socket
 import ssl
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ..errors import ServerError
 from .access import Access
 from .app import build_app
 from .service import Service
+from .sockets import WebSocketProtocol, http_protocol
 
 # Beside the time that draining may take: for the last close frames.
 _GRACE_SECONDS = 3
-# From the end of a conversation to the end of its connection.
-_LINGER_SECONDS = 2.0
 # Room for what is not the client's: the library counts whole frames.
 _SLACK = 1024
 
@@ -44,36 +40,6 @@ class Address:
     port: int = 8765
     certificate: Path | None = None
     key: Path | None = None
-
-
-class _Protocol(WebSocketsSansIOProtocol):
-    """uvicorn's, but a connection that has ended is over, read or not, and a refusal is no error."""
-
-    async def run_asgi(self) -> None:
-        try:
-            await super().run_asgi()
-        finally:
-            self.loop.call_later(_LINGER_SECONDS, self._cut)
-
-    async def send(self, message: Any) -> None:
-        await super().send(message)
-        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
-            # The handshake ended with a refusal; uvicorn would log an error that it never ended.
-            self.handshake_complete = True
-
-    def _cut(self) -> None:
-        """End the connection for the system, too.
-
-        Aborting alone drops what is left here and closes the socket; the system then keeps what it has not
-        delivered, and the end behind it, for as long as the client's window is shut. Without lingering, the
-        end is a reset: it passes the data by, and the memory is free at once.
-        """
-        if self.disconnected:
-            return
-        line = self.transport.get_extra_info("socket")
-        with contextlib.suppress(OSError):  # it has ended by itself
-            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
 
 
 class Server(uvicorn.Server):
@@ -125,7 +91,8 @@ def build_server(service: Service, address: Address, access: Access | None = Non
         port=address.port,
         ssl_certfile=address.certificate,
         ssl_keyfile=address.key,
-        ws=_Protocol,
+        http=http_protocol(service.limits.hello_seconds),
+        ws=WebSocketProtocol,
         ws_max_size=service.limits.packet_bytes + _SLACK,
         ws_ping_interval=20.0,
         ws_ping_timeout=20.0,

@@ -127,10 +127,10 @@ class Service:
         if not keep or not self.limits.parked or self.draining:
             return
         self._give_up(time.monotonic())
-        while len(self._parked) >= self.limits.parked:
+        self._parked[stream.token] = stream, time.monotonic() + self.limits.parked_seconds
+        while len(self._parked) > self.limits.parked or self._parked_bytes() > self.limits.parked_bytes:
             self._parked.pop(next(iter(self._parked)))
             self.metrics.dropped.inc()
-        self._parked[stream.token] = stream, time.monotonic() + self.limits.parked_seconds
         self.metrics.parked.set(len(self._parked))
 
     def pump(self, stream: LiveStream) -> None:
@@ -244,6 +244,9 @@ class Service:
             )
         self.metrics.resumed.inc()
         return stream, missed
+
+    def _parked_bytes(self) -> int:
+        return sum(stream.nbytes() for stream, _ in self._parked.values())
 
     def _give_up(self, now: float) -> None:
         for token in [token for token, (_, until) in self._parked.items() if until < now]:

@@ -172,7 +172,7 @@ class LiveStream:
             layers=self.layers,
             weights=self.hello.weights,
             dtype=self.hello.dtype,
-            done=lambda result: done(job, result),
+            done=done,
             read=partial(self._reader.advance, state=self._heard, position=self.position)
             if self.heads
             else None,
