@@ -6,7 +6,6 @@ because a connection can be refused with an HTTP status before it is a WebSocket
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,7 +20,6 @@ from starlette.websockets import WebSocket
 from ..protocol import PATH
 from .access import Access
 from .connection import Connection
-from .memory import keep_giving_back
 from .metrics import CONTENT_TYPE
 from .service import Service
 
@@ -58,11 +56,9 @@ def build_app(service: Service, access: Access | None = None) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        tidying = asyncio.create_task(keep_giving_back())
         try:
             yield
         finally:
-            tidying.cancel()
             service.shut_down()
 
     return Starlette(
