@@ -97,7 +97,7 @@ def click(tab, name: str) -> None:
 
 def constants() -> dict[str, int]:
     """The places of a header's fields, as the page's client has them."""
-    found = re.search(r"export const HEADER = \{(.*?)\};", (PAGE / "client.js").read_text(), re.DOTALL)
+    found = re.search(r"export const HEADER = \{(.*?)\};", (PAGE / "features.js").read_text(), re.DOTALL)
     assert found is not None
     return {name: int(value) for name, value in re.findall(r"(\w+): (\d+)", found[1])}
 
@@ -134,8 +134,8 @@ def test_the_pages_client_reads_a_header_as_the_server_writes_it() -> None:
     assert at["bytes"] == protocol.HEADER_BYTES
     assert [number("type", 1), number("layers", 2), number("dim", 4), number("frames", 4)] == [0, 2, 5, 3]
     assert [number("stream", 4), number("position", 8), number("compute", 4)] == [7, 2**33 + 9, 1234]
+    assert f'magic: "{data[:4].decode()}"' in (PAGE / "features.js").read_text()
     text = (PAGE / "client.js").read_text()
-    assert f'magic: "{data[:4].decode()}"' in text
     assert f"PROTOCOL = {protocol.VERSION};" in text
     assert f'PATH = "{protocol.PATH}"' in text
 

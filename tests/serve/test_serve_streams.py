@@ -149,6 +149,6 @@ def test_what_a_step_leaves_behind_needs_no_garbage_collector(server) -> None:
             client.send(speech(4.0))
             client.flush()
             assert collected(client).shape[1] == 200
-        assert sum(isinstance(one, Job) for one in gc.get_objects()) <= 2
+        assert sum(type(one) is Job for one in gc.get_objects()) <= 2
     finally:
         gc.enable()
