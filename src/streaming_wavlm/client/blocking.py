@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import numpy.typing as npt
 
-from ..errors import ServerError
 from ..protocol import Hello
 from .conversation import Conversation, Event
 from .dialling import Endpoint, connection_errors, failures, is_final, refused, stream_url, websockets
