@@ -35,24 +35,12 @@ UPSTREAM = "streaming_wavlm_400ms"
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SHOWN = {"_unknown_": "other speech", "_silence_": "silence"}
 SECOND = 16_000
-# How often a recording is heard in training, each time at another place, in other noise, at another loudness, and
-# but for the first at another speed.
+# How often a recording is heard in training, each time at another place, in other noise, at another loudness,
+# and but for the first at another speed.
 VARIANTS = 5
 UNKNOWN = {"train": 400, "dev": 60, "test": 60}
 
-CARD = """\
-# digits: a head for the embedded checkpoint
-
-Hears which English digit was said within the last second; twelve classes: zero to nine, other speech, silence. It is there to
-be tried with `streaming-wavlm serve`. Trained by S3PRL's keyword spotting (a linear layer of 128, a mean over time, a linear
-layer; {steps} steps) on the features of `mini` at 400 ms; `python tools/train_head.py DATA` does it again.
-
-Accuracy on the test split, seconds of the voices it was trained on, in other noise: {accuracy:.1%}; guessing gets {chance:.1%}. Other
-voices are understood less well.
-
-Recordings: Free Spoken Digit Dataset (CC BY-SA 4.0), speechocean762 (free for any purpose) as other speech, background noises
-of Speech Commands (CC BY 4.0) and Picovoice (Apache-2.0). The weights are under CC BY-SA 4.0.
-"""
+CARD = Path(__file__).with_name("head_card.md")
 
 Wave = npt.NDArray[np.float32]
 Row = dict[str, str]
@@ -174,7 +162,9 @@ def main() -> None:
         )
         shutil.rmtree(args.out, ignore_errors=True)
         save_head(head, args.out)
-        card = CARD.format(accuracy=result.score, chance=corpus.chance, steps=args.steps)
+        card = CARD.read_text(encoding="utf-8").format(
+            accuracy=result.score, chance=corpus.chance, steps=args.steps
+        )
         (args.out / "README.md").write_text(card, encoding="utf-8")
     size = sum(path.stat().st_size for path in args.out.iterdir())
     print(
