@@ -73,3 +73,26 @@ def test_a_stream_outlives_the_time_for_a_first_request(model) -> None:
             client.send(part)
             client.receive(timeout=0.1)
         assert server.service.connections == 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_garbage_in_place_of_frames_ends_that_connection_alone(model, seed) -> None:
+    rng, wave = np.random.default_rng(seed), speech(0.5)
+    frames = {
+        0: bytes([0x82, 5]) + b"12345",  # not masked
+        1: bytes([0xF2, 0x80, 0, 0, 0, 0]),  # bits that are reserved
+        2: bytes([0x8B, 0x80, 0, 0, 0, 0]),  # an opcode that nobody knows
+        3: bytes([0x80, 0x80, 0, 0, 0, 0]),  # goes on with nothing
+        4: bytes([0x89, 0xFE, 0x10, 0, 0, 0, 0, 0]) + bytes(4096),  # a ping that is too long
+        5: bytes([0x82, 0xFF]) + b"\xff" * 8 + bytes(4),  # a length below zero
+        6: bytes([0x81, 0x82, 0, 0, 0, 0, 0xC3, 0x28]),  # text that is none
+    }
+    with live(model) as server, Client(server.url, HELLO) as neighbour:
+        neighbour.send(wave[:3000])
+        client = RawClient(port(server), HELLO)
+        client.socket.sendall(frames.get(seed, rng.bytes(3000)))
+        server.wait(lambda service: service.connections == 1)
+        client.socket.close()
+        neighbour.send(wave[3000:])
+        neighbour.flush()
+        np.testing.assert_allclose(collected(neighbour), one_pass(model, wave), atol=1e-5)

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ..errors import ProtocolError
 from ..protocol import CloseCode, Hello, message, parse, parse_hello
+from .alerts import Alerts
 from .service import Service, StreamEndError
 from .stream import LiveStream, Payload, Sent
 
@@ -208,10 +209,18 @@ class Connection:
             raise WebSocketDisconnect(1006) from error
 
     async def _watch(self) -> None:
-        """Tell how the stream does now and then, and when the server is about to stop."""
+        """Tell how the stream does now and then, warn, and end it when the server stops."""
+        alerts = Alerts(self._limits)
         every, told = self._limits.stats_seconds, time.monotonic()
         while self._end is None:
             await asyncio.sleep(0.05)
+            for warning in alerts.due(
+                waiting=self._stream.waiting_seconds,
+                unread=self._outbox_bytes,
+                seconds=self._stream.seconds,
+                draining=self._service.draining,
+            ):
+                self._put(warning)
             if self._service.draining and not self._stream.busy and not self._outbox:
                 raise StreamEndError(CloseCode.GOING_AWAY, "the server is stopping")
             if every and time.monotonic() - told >= every:

@@ -94,6 +94,7 @@ export class Lane {
       this.client.close();
     }
     if (message.type === "head") this.hearHead(message);
+    if (message.type === "warning") this.onstate("warning", message.reason);
   }
 
   hearHead(message) {
