@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -96,3 +97,16 @@ def test_garbage_in_place_of_frames_ends_that_connection_alone(model, seed) -> N
         neighbour.send(wave[3000:])
         neighbour.flush()
         np.testing.assert_allclose(collected(neighbour), one_pass(model, wave), atol=1e-5)
+
+
+def test_a_client_that_answers_no_ping_is_ended_unless_it_sends(model) -> None:
+    with live(model) as server:
+        server.server.config.ws_ping_interval, server.server.config.ws_ping_timeout = 0.1, 0.3
+        client = RawClient(port(server), HELLO)
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            client.send(speech(0.02).tobytes())
+            time.sleep(0.02)
+        assert server.service.connections == 1  # its answers may be under way behind the audio
+        server.wait(lambda service: service.connections == 0, 3)
+        client.socket.close()

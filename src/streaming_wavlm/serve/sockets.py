@@ -58,6 +58,27 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             # The handshake ended with a refusal; uvicorn would log an error that it never ended.
             self.handshake_complete = True
 
+    def data_received(self, data: bytes) -> None:
+        """Take bytes: whoever sends some is alive.
+
+        Args:
+            data: of the connection.
+        """
+        self._heard = self.loop.time()
+        super().data_received(data)
+
+    def keepalive_timeout(self) -> None:
+        """End a connection that did not answer a ping, unless the answer waits behind audio.
+
+        A client that sends faster than the model computes has seconds of audio under way, and what it answers
+        comes after them.
+        """
+        wait = self.ping_timeout or 0.0
+        if self.read_paused or self.loop.time() - self._heard < wait:
+            self.pong_timer = self.loop.call_later(wait, self.keepalive_timeout)
+            return
+        super().keepalive_timeout()
+
     def _cut(self) -> None:
         """End the connection for the system, too.
 
