@@ -106,6 +106,8 @@ def test_how_far_back_a_head_listens_can_be_chosen(here) -> None:
     for seconds in ("0", "-1", "nan", "1e9"):
         with pytest.raises(HeadError, match=r"head-seconds|window_frames"):
             open_heads(options("--head", "./words", "--head-seconds", seconds), "x")
+    with pytest.raises(HeadError, match="two of the heads have one name: words, words"):
+        open_heads(options("--head", "./words", "--head", "words"), "x")
     with pytest.raises(HeadError, match="there is no head nowhere"):
         open_heads(options("--head", "nowhere"), "x")
     (here / "empty").mkdir()

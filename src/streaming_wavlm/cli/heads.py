@@ -60,6 +60,11 @@ def open_heads(arguments: argparse.Namespace, checkpoint: str) -> list[Head]:
             raise HeadError("--head none stands alone: it leaves out the embedded one")
         wanted = []
     heads = [open_head(source) for source in wanted]
+    names = [head.config.name for head in heads]
+    if len(set(names)) < len(names):
+        raise HeadError(
+            f"two of the heads have one name: {', '.join(names)}; `superb head --name NAME` gives another"
+        )
     seconds: float | None = arguments.head_seconds
     if seconds is not None:
         if not seconds > 0:
