@@ -6,8 +6,8 @@ import json
 
 import pytest
 import torch
-from lab_heads import CONFIGS, DIM, LAYERS, head, offline
 
+from lab_heads import CONFIGS, DIM, LAYERS, head, offline
 from streaming_wavlm.errors import HeadError
 from streaming_wavlm.heads import HeadConfig, HeadReader, Slot, load_head, save_head
 from streaming_wavlm.heads.fit import mark, require_fit
@@ -123,6 +123,10 @@ def test_damaged_heads_are_named_errors(tmp_path) -> None:
         ({"slots": 3}, "damaged"),
         ({"after": {"hidden": [4], "activation": "system"}}, "activation"),
         ({"projector": 9}, "projector.weight is"),
+        (
+            {"projector": 16_000, "dim": 16_000, "after": {"hidden": [16_000] * 16, "activation": "ReLU"}},
+            "fit",
+        ),
     ):
         description.write_text(json.dumps({**good, **change}))
         with pytest.raises(HeadError, match=words):

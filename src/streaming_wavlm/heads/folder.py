@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -71,7 +72,8 @@ def head_of(config: HeadConfig, tensors: Mapping[str, Tensor], source: str) -> H
     Raises:
         HeadError: tensors are missing, unexpected, misshapen or not finite.
     """
-    head = build_head(config)
+    with torch.device("meta"):  # a description may speak of gigabytes that the file does not have
+        head = build_head(config)
     wanted = head.state_dict()
     wrong = [f"{name} is missing" for name in wanted if name not in tensors]
     wrong += [f"{name} is unexpected" for name in tensors if name not in wanted]
@@ -85,7 +87,8 @@ def head_of(config: HeadConfig, tensors: Mapping[str, Tensor], source: str) -> H
     ]
     if wrong:
         raise HeadError(f"the weights of {source} do not fit its description: {'; '.join(wrong[:6])}")
-    head.load_state_dict({name: value.float() for name, value in tensors.items()})
+    # Copied: where a file puts a tensor in memory would decide how it is added up, in the last bit.
+    head.load_state_dict({name: value.float().clone() for name, value in tensors.items()}, assign=True)
     return head
 
 
