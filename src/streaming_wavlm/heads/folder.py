@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ..errors import HeadError
@@ -107,7 +107,7 @@ def save_head(head: Head, folder: str | os.PathLike[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: value.contiguous().cpu() for name, value in head.state_dict().items()}
         with replacing(folder / WEIGHTS_FILE) as temporary:
-            save_file(tensors, temporary)
+            temporary.write_bytes(save(tensors))
         with replacing(folder / CONFIG_FILE) as temporary:
             text = json.dumps(head.config.to_json(), indent=1, ensure_ascii=False)
             temporary.write_text(text + "\n", encoding="utf-8")
