@@ -29,6 +29,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-k", "--checkpoint", default="mini")
     parser.add_argument("--chunk-ms", type=int, default=400)
+    parser.add_argument("--engine", default="packed", help="of both sides (default: packed)")
+    parser.add_argument("--precision", default="fp32")
     parser.add_argument("--seconds", type=float, default=12.0, help="of real time for each number")
     parser.add_argument("--streams", type=int, nargs="+", default=[4, 8, 16, 32, 64])
     parser.add_argument("--processes", type=int, default=32, help="the most processes to try")
@@ -37,15 +39,19 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    how = {"engine": args.engine, "precision": args.precision}
     threads = args.threads or max(1, (os.cpu_count() or 2) - 1)
-    print(f"{machine()}; {args.checkpoint}, {args.chunk_ms} ms chunks, {args.seconds:g} s each\n")
+    print(
+        f"{machine()}; {args.checkpoint}, {args.engine} {args.precision}, {args.chunk_ms} ms chunks, "
+        f"{args.seconds:g} s each\n"
+    )
     print("| streams | one server: p50, p95 | holds | mean batch | a process each: p50, p95 | holds |")
     print("|---|---|---|---|---|---|")
     rows = []
     for number in args.streams:
-        server, batch = served(args.checkpoint, args.chunk_ms, number, args.seconds, threads)
+        server, batch = served(args.checkpoint, how, args.chunk_ms, number, args.seconds, threads)
         alone = (
-            processes(args.checkpoint, args.chunk_ms, number, args.seconds)
+            processes(args.checkpoint, how, args.chunk_ms, number, args.seconds)
             if number <= args.processes
             else None
         )
@@ -89,13 +95,13 @@ def speech(seconds: float) -> Audio:
 
 
 def served(
-    checkpoint: str, chunk_ms: int, number: int, seconds: float, threads: int
+    checkpoint: str, how: dict[str, str], chunk_ms: int, number: int, seconds: float, threads: int
 ) -> tuple[list[float], float]:
     """Return the latency of each chunk [s], and the mean number of streams in a step."""
     context = multiprocessing.get_context("spawn")
     ready, stop, results = context.Queue(), context.Event(), context.Queue()
     process = context.Process(
-        target=_serve, args=(checkpoint, chunk_ms, number, threads, ready, stop, results)
+        target=_serve, args=(checkpoint, how, chunk_ms, number, threads, ready, stop, results)
     )
     process.start()
     try:
@@ -109,7 +115,14 @@ def served(
 
 
 def _serve(
-    checkpoint: str, chunk_ms: int, number: int, threads: int, ready: Any, stop: Any, results: Any
+    checkpoint: str,
+    how: dict[str, str],
+    chunk_ms: int,
+    number: int,
+    threads: int,
+    ready: Any,
+    stop: Any,
+    results: Any,
 ) -> None:
     import threading
 
@@ -120,7 +133,7 @@ def _serve(
     from streaming_wavlm.serve.run import Address, build_server
 
     torch.set_num_threads(threads)
-    service = build_service(sw.load(checkpoint), (chunk_ms,), Limits(streams=number, batch=64))
+    service = build_service(sw.load(checkpoint, **how), (chunk_ms,), Limits(streams=number, batch=64))
     server = build_server(service, Address(port=0))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -172,12 +185,16 @@ async def _one_stream(url: str, wave: Audio, chunk_ms: int, offset: float) -> li
 # --- a process each
 
 
-def processes(checkpoint: str, chunk_ms: int, number: int, seconds: float) -> list[float]:
+def processes(
+    checkpoint: str, how: dict[str, str], chunk_ms: int, number: int, seconds: float
+) -> list[float]:
     """Return the latency of each chunk [s] when every stream has a process and a model of its own."""
     context = multiprocessing.get_context("spawn")
     results, barrier = context.Queue(), context.Barrier(number)
     started = [
-        context.Process(target=_alone, args=(checkpoint, chunk_ms, seconds, place / number, barrier, results))
+        context.Process(
+            target=_alone, args=(checkpoint, how, chunk_ms, seconds, place / number, barrier, results)
+        )
         for place in range(number)
     ]
     for process in started:
@@ -188,13 +205,21 @@ def processes(checkpoint: str, chunk_ms: int, number: int, seconds: float) -> li
     return latencies
 
 
-def _alone(checkpoint: str, chunk_ms: int, seconds: float, place: float, barrier: Any, results: Any) -> None:
+def _alone(
+    checkpoint: str,
+    how: dict[str, str],
+    chunk_ms: int,
+    seconds: float,
+    place: float,
+    barrier: Any,
+    results: Any,
+) -> None:
     import torch
 
     import streaming_wavlm as sw
 
     torch.set_num_threads(1)
-    session = sw.StreamSession(sw.load(checkpoint, chunk_ms=chunk_ms))
+    session = sw.StreamSession(sw.load(checkpoint, chunk_ms=chunk_ms, **how))
     wave = speech(seconds)
     session.push(wave[: chunk_ms * 32])
     session.reset()
