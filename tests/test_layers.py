@@ -35,6 +35,7 @@ LEVELS = [
     {"distill", "client", "sources"},
     {"superb"},
     {"serve"},
+    {"bench"},
     {"demo", "cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

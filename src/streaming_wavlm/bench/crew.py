@@ -1,0 +1,147 @@
+"""The candidates for one model: a process for each engine and precision that can run here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import StreamingWavLMConfig
+from ..engines import ENGINES, PRECISIONS
+from ..loading import EMBEDDED, load, random_model
+from .process import CannotRunError, Worker
+
+MODELS = ("mini", "large")
+#: What all others are compared with.
+BASELINE = "eager fp32"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure.
+
+    Attributes:
+        rounds: turns that every candidate has.
+        threads: of every process; the library's own choice when None.
+        folder: an empty folder for what the processes hand each other.
+        say: told what is being done.
+    """
+
+    rounds: int
+    threads: int | None
+    folder: Path
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model to measure.
+
+    Attributes:
+        name: ``"mini"``, the embedded checkpoint, or ``"large"``, the full size with random weights.
+        source: what ``load`` takes.
+        config: its config.
+    """
+
+    name: str
+    source: str
+    config: StreamingWavLMConfig
+
+    @classmethod
+    def named(cls, name: str, settings: Settings) -> Model:
+        """Return the model of a name; random weights are written to a file first."""
+        if name == EMBEDDED:
+            return cls(name, EMBEDDED, load(EMBEDDED).config)
+        folder = settings.folder / name
+        model = random_model(StreamingWavLMConfig.preset(name))
+        if not folder.exists():
+            model.save_pretrained(folder)
+        return cls(name, str(folder), model.config)
+
+    @property
+    def turn(self) -> dict[str, int]:
+        """How many steps a turn takes: small models have more, for theirs are short."""
+        return {"warm": 1, "measured": 2} if self.config.dim > 512 else {"warm": 2, "measured": 5}
+
+
+class Crew:
+    """The processes of one model, and the state that all go on from.
+
+    Args:
+        model: the model.
+        settings: how to measure.
+
+    Attributes:
+        workers: by ``"<engine> <precision>"``; the baseline first.
+        skipped: why the others cannot run here.
+    """
+
+    def __init__(self, model: Model, settings: Settings) -> None:
+        self.model, self.settings = model, settings
+        self.workers: dict[str, Worker] = {}
+        self.skipped: dict[str, str] = {}
+        self.state = str(settings.folder / f"{model.name}.state.safetensors")
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            # In a process that then ends: what this takes would count among the memory of a candidate.
+            engine, precision = BASELINE.split()
+            with Worker(
+                "engine", self.settings.threads, source=self.model.source, engine=engine, precision=precision
+            ) as first:
+                first.call("save_state", path=self.state)
+            for engine in ENGINES:
+                for precision in PRECISIONS if engine != "auto" else ():
+                    self._start(engine, precision)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def hire(self, kind: str, **arguments: Any) -> Worker:
+        """Start another process, which ends with the others."""
+        return self._stack.enter_context(Worker(kind, self.settings.threads, **arguments))
+
+    def prepared(
+        self, chunk_ms: int, batch: int = 1, among: tuple[str, ...] | None = None
+    ) -> dict[str, Worker]:
+        """Get candidates ready for a chunk size and a batch, and return those that can do it."""
+        ready = {}
+        for name, worker in self.workers.items():
+            if among is None or name in among:
+                try:
+                    worker.call("prepare", chunk_ms=chunk_ms, state=self.state, batch=batch)
+                    ready[name] = worker
+                except CannotRunError as error:
+                    self.skipped[f"{name}, {chunk_ms} ms, batch {batch}"] = str(error)
+        return ready
+
+    def array(self, worker: Worker, method: str, **arguments: Any) -> NDArray[np.float32]:
+        """Return the array that a process writes when told."""
+        path = self.settings.folder / "array.npy"
+        worker.call(method, path=str(path), **arguments)
+        found: NDArray[np.float32] = np.load(path)
+        path.unlink()
+        return found
+
+    def _start(self, engine: str, precision: str) -> None:
+        name = f"{engine} {precision}"
+        self.settings.say(f"{self.model.name}: starting {name}")
+        try:
+            self.workers[name] = self.hire(
+                "engine", source=self.model.source, engine=engine, precision=precision
+            )
+        except CannotRunError as error:
+            self.skipped[name] = str(error)
