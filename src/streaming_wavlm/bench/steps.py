@@ -76,7 +76,8 @@ def _measure_chunk(
             "chunk_ms": chunk_ms,
             "ms": Spread.of(joined(beside["sliding"])).rounded(1000),
         }
-    machine = machine_of(times.pop("peaks"))
+    measured = times.pop("peaks")
+    machine = machine_of(measured)
     found["machine"][str(chunk_ms)] = {
         "load_before": begin,
         "load_after": load_average(),
@@ -88,6 +89,7 @@ def _measure_chunk(
         engine, precision = name.split()
         spread = Spread.of(joined(turn))
         floor = floor_seconds(config, precision, machine)
+        floors = [[floor_seconds(config, precision, machine_of([peak]))] for peak in measured]
         found["rows"].append(
             {
                 "model": crew.model.name,
@@ -99,7 +101,7 @@ def _measure_chunk(
                 "real_time_factor": round(1000 * spread.median / chunk_ms, 4),
                 "times_faster": ratios(times[BASELINE], turn).rounded(),
                 "floor_ms": round(1000 * floor, 3),
-                "over_floor": round(spread.median / floor, 2),
+                "over_floor": ratios(turn, floors).rounded(),
                 "sliding_over_step": ratios(beside["sliding"], beside[name]).rounded() if beside else None,
                 "equality": equal[name].to_dict(),
             }

@@ -7,7 +7,7 @@ from typing import Any
 
 from .crew import BASELINE, Crew
 from .steps import machine_of
-from .timing import Spread, joined, load_average, take_turns
+from .timing import Spread, joined, load_average, ratios, take_turns
 from .work import floor_seconds
 
 BATCHES = (1, 4, 8, 16, 32)
@@ -37,11 +37,13 @@ def measure(crew: Crew) -> dict[str, Any]:
             name: partial(worker.call, "turn", warm=warm, measured=2) for name, worker in ready.items()
         }
         times = take_turns({**turns, "peaks": partial(peaks.call, "turn")}, rounds)
-        machine = machine_of(times.pop("peaks"))
+        measured = times.pop("peaks")
         config = crew.model.config.replace(chunk_ms=CHUNK_MS)
         for name, turn in times.items():
             spread = Spread.of(joined(turn))
-            floor = floor_seconds(config, name.split()[1], machine, batch)
+            precision = name.split()[1]
+            floor = floor_seconds(config, precision, machine_of(measured), batch)
+            floors = [[floor_seconds(config, precision, machine_of([peak]), batch)] for peak in measured]
             rows.append(
                 {
                     "model": crew.model.name,
@@ -50,7 +52,7 @@ def measure(crew: Crew) -> dict[str, Any]:
                     "ms": spread.rounded(1000),
                     "streams": round(batch * CHUNK_MS / (1000 * spread.median), 2),
                     "floor_ms": round(1000 * floor, 2),
-                    "over_floor": round(spread.median / floor, 2),
+                    "over_floor": ratios(turn, floors).rounded(),
                 }
             )
     peaks.close()

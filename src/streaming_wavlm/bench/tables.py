@@ -62,7 +62,7 @@ def _steps(model: str, found: dict[str, Any]) -> str:
     rows = [
         (
             f"{row['chunk_ms']} ms", row["variant"], _spread(row["ms"]), f"{row['real_time_factor']:.3f}",
-            f"{_spread(row['times_faster'])} ×", f"{row['floor_ms']:.1f} ms", f"{row['over_floor']:.2f} ×",
+            f"{_spread(row['times_faster'])} ×", f"{row['floor_ms']:.1f} ms", f"{_spread(row['over_floor'])} ×",
             f"{row['equality']['largest_error']:.1e}", f"{row['equality']['lowest_cosine']:.6f}",
         )
         for row in found["rows"]
@@ -120,7 +120,7 @@ def _streams(model: str, found: dict[str, Any]) -> str:
 
 
 def _streams_cell(row: Row | None) -> str:
-    return "–" if row is None else f"{row['streams']:.1f} ({row['over_floor']:.2f})"
+    return "–" if row is None else f"{row['streams']:.1f} ({row['over_floor']['median']:.2f})"
 
 
 def _accuracy(model: str, found: dict[str, Any]) -> str:

@@ -60,7 +60,7 @@ def _steps(rows: list[dict[str, Any]]) -> Iterator[Target]:
         found = best(precision, 400)
         if found is not None:
             yield _at_most(
-                f"{precision}, 400 ms: times its floor", most, found["over_floor"], found["variant"]
+                f"{precision}, 400 ms: times its floor", most, found["over_floor"]["median"], found["variant"]
             )
     found = best("bf16", 400)
     if found is not None and found["sliding_over_step"] is not None:

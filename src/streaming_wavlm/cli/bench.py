@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..bench.standard import run as run_standard
 
     told: list[str] = []
+    began = time.monotonic()
 
     def show(text: str) -> None:
         print(text, flush=True)
@@ -60,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.only,
         rounds=arguments.rounds,
         threads=arguments.threads,
-        say=lambda text: print(f"… {text}", file=sys.stderr, flush=True),
+        say=lambda text: print(f"{time.monotonic() - began:5.0f} s  {text}", file=sys.stderr, flush=True),
         show=show,
     )
     if arguments.json is not None:
