@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from streaming_wavlm.model import StreamingWavLM
 from streaming_wavlm.state import StreamState
+from streaming_wavlm.streaming import Streaming
 
 
 @dataclass
@@ -29,13 +30,13 @@ class Stream:
 class Slots:
     """Drives a model through a program of operations and keeps what every stream gave."""
 
-    model: StreamingWavLM
+    model: Streaming[Any]
     new_stream: Callable[[], Stream]
     size: int
     folder: Path
 
     def __post_init__(self) -> None:
-        self.state: StreamState = self.model.init_state(self.size)
+        self.state: Any = self.model.init_state(self.size)
         self.streams = [self.new_stream() for _ in range(self.size)]
         self.ended: list[Stream] = []
 
@@ -86,7 +87,7 @@ class Slots:
     def move(self, order: list[int]) -> None:
         """Take the batch apart and put it together in another order."""
         single = [self.state.select([row]) for row in order]
-        self.state = StreamState.stack(single)
+        self.state = self.state.stack(single)
         self.streams = [self.streams[row] for row in order]
 
     def save_and_load(self) -> None:

@@ -12,10 +12,9 @@ from torch import Tensor
 from .audio import Resampler, Samples
 from .config import SAMPLE_RATE
 from .errors import InputError, SessionClosedError, StateError
-from .model import StreamingWavLM
 from .output import WavLMOutput
 from .sample_queue import SampleQueue
-from .streaming import resolve_layers
+from .streaming import Streaming, resolve_layers
 
 _INT16_SCALE = 1 / 32768
 
@@ -27,7 +26,8 @@ class StreamSession:
     recording (resampled as a whole, where the rate is not 16 kHz). A session is for one thread at a time.
 
     Args:
-        model: a causal model; it is used as it is, and must be in eval mode if its config has dropout.
+        model: a causal model or an engine; it is used as it is, and must be in eval mode if its config has
+            dropout.
         sample_rate: of the packets, in Hz. Resampling holds audio back, 50 to 130 ms of it: see
             :class:`~streaming_wavlm.audio.Resampler`.
         layers: which hidden states to return, as indices from 0 (or from -1, the last); all when None.
@@ -38,7 +38,7 @@ class StreamSession:
     """
 
     def __init__(
-        self, model: StreamingWavLM, sample_rate: int = SAMPLE_RATE, *, layers: Sequence[int] | None = None
+        self, model: Streaming[Any], sample_rate: int = SAMPLE_RATE, *, layers: Sequence[int] | None = None
     ) -> None:
         if model.training and model.config.dropout > 0:
             raise InputError("the model is in training mode and would apply dropout; call model.eval() first")

@@ -71,6 +71,11 @@ class Streaming(ABC, Generic[StateT]):
     """Steps, ends and whole recordings on top of one feed, which each way of running defines."""
 
     config: StreamingWavLMConfig
+    training: bool
+
+    @abstractmethod
+    def with_chunk(self, chunk_ms: int) -> Self:
+        """Return the same with another chunk size, weights shared and not copied."""
 
     @property
     @abstractmethod

@@ -186,10 +186,10 @@ def test_when_the_model_fails_on_one_stream_the_others_lose_nothing(model, caplo
         step = model.__class__.step
         poison = 0.7654321
 
-        def failing(self, chunk, state, active=None):
+        def failing(self, chunk, state, active=None, **options):
             if bool((chunk == np.float32(poison)).any()):
                 raise RuntimeError("out of memory")
-            return step(self, chunk, state, active)
+            return step(self, chunk, state, active, **options)
 
         bound = server.service._batcher._models[80]
         bound.step = failing.__get__(bound)

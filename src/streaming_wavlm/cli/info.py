@@ -12,6 +12,7 @@ from .options import CHECKPOINT_HELP, add_model_options, load_model, new_parser
 
 if TYPE_CHECKING:
     from ..config import StreamingWavLMConfig
+    from ..engines import Choice
     from ..model import StreamingWavLM
 
 _WIDTH = 80  # of a value of the provenance
@@ -35,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what the checkpoint is; the model is loaded and never run."""
+    """Print what the checkpoint is, and what would run it here: measured the first time."""
     model = load_model(arguments, arguments.checkpoint)
     if arguments.json:
         print(json.dumps(describe(model, arguments.checkpoint), indent=2))
@@ -57,6 +58,7 @@ def describe(model: StreamingWavLM, source: str) -> dict[str, Any]:
         "config": config.to_dict(),
         "fingerprint": config.fingerprint(),
         "latency": latency,
+        "engine": dataclasses.asdict(_choice(model)) if config.causal else None,
         "provenance": model.provenance,
         "defaults": list(model.defaults),
     }
@@ -81,6 +83,7 @@ def _lines(model: StreamingWavLM, source: str) -> Iterator[tuple[str, str]]:
                 f"{latency.front_end_ms:g} ms in the front end"
             ),
         )
+        yield from _engine(_choice(model))
     else:
         yield "latency", "the whole recording: this is a bidirectional reference, which cannot stream"
     label = "provenance"
@@ -92,6 +95,23 @@ def _lines(model: StreamingWavLM, source: str) -> Iterator[tuple[str, str]]:
         yield "", "(neither in the tensors nor stated, so taken as documented; -g gives others)"
     else:
         yield "defaults", "none: every field was read off the tensors or stated"
+
+
+def _choice(model: StreamingWavLM) -> Choice:
+    from ..engines import choose, make_engine
+
+    return choose(model, "fp32", make_engine)
+
+
+def _engine(choice: Choice) -> Iterator[tuple[str, str]]:
+    """Say what engine="auto" is here, and why."""
+    times = ", ".join(
+        f"{name} {ms:.1f} ms" for name, ms in sorted(choice.step_ms.items(), key=lambda kv: kv[1])
+    )
+    threads = "1 thread" if choice.threads == 1 else f"{choice.threads} threads"
+    yield "engine", f"{choice.engine}; a step in fp32 takes {times} ({threads})" if times else choice.engine
+    for name, reason in choice.left_out.items():
+        yield "", f"not {name}: {reason}"
 
 
 def _short(value: Any) -> str:

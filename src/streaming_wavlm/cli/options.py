@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..model import StreamingWavLM
+    from ..streaming import Streaming
 
 CHECKPOINT_HELP = (
     "a .pt or .safetensors file, a folder, a Hugging Face hub id, or 'mini' for the embedded one"
@@ -54,6 +55,28 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
         choices=("float32", "float64", "bfloat16"),
         help="precision of the model",
     )
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Add how the model runs, where it only runs."""
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        metavar="NAME",
+        help="eager, packed, … or auto, the fastest here: measured once, remembered (default: auto)",
+    )
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "int8"), help="default: fp32")
+
+
+def load_engine(arguments: argparse.Namespace, source: str) -> Streaming[Any]:
+    """Load the model that the options describe, and the engine that runs it.
+
+    Raises:
+        StreamingWavLMError: it cannot be loaded, or the engine cannot run here.
+    """
+    from ..engines import make_engine
+
+    return make_engine(load_model(arguments, source), arguments.engine, arguments.precision)
 
 
 def load_model(arguments: argparse.Namespace, source: str) -> StreamingWavLM:

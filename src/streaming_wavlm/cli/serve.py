@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .bearer import VARIABLE, add_token_option, read_token
-from .options import CHECKPOINT_HELP, add_device_options, load_model, new_parser
+from .options import CHECKPOINT_HELP, add_device_options, add_engine_options, load_engine, new_parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,6 +91,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--log-format", choices=("text", "json"), default="text", help="default: text")
     add_token_option(parser)
     add_device_options(parser)
+    add_engine_options(parser)
     limits = parser.add_argument_group("limits")
     for name, default, meaning in LIMITS:
         limits.add_argument(
@@ -185,7 +186,7 @@ def _service(arguments: argparse.Namespace) -> Service:
         torch.set_num_threads(arguments.threads)
     sizes: tuple[int, ...] = arguments.chunk_ms
     arguments.chunk_ms = sizes[0] if sizes else None
-    return build_service(load_model(arguments, arguments.checkpoint), sizes, limits)
+    return build_service(load_engine(arguments, arguments.checkpoint), sizes, limits)
 
 
 def _announce(url: str) -> None:

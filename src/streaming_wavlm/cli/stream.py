@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .bearer import add_token_option, read_token
-from .options import CHECKPOINT_HELP, add_device_options, add_model_options, load_model, new_parser
+from .options import (
+    CHECKPOINT_HELP,
+    add_device_options,
+    add_engine_options,
+    add_model_options,
+    load_engine,
+    new_parser,
+)
 
 if TYPE_CHECKING:
     from ..sources import Source
@@ -71,6 +78,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--no-display", action="store_true", help="show nothing while it runs")
     add_token_option(parser)
     add_device_options(parser)
+    add_engine_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -203,7 +211,7 @@ def _computer(arguments: argparse.Namespace, source: Source, token: str | None) 
 
     layers = _layers(arguments.layers)
     if arguments.server is None:
-        return LocalModel(load_model(arguments, arguments.checkpoint), source.sample_rate, layers)
+        return LocalModel(load_engine(arguments, arguments.checkpoint), source.sample_rate, layers)
     if layers is None:
         raise InputError("a server has to be asked for layers by their numbers, such as --layers 0,5,11")
     if arguments.config is not None:

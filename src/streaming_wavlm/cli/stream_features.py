@@ -16,9 +16,9 @@ import numpy.typing as npt
 from ..audio import Samples
 from ..client import Client, Event
 from ..config import SAMPLE_RATE
-from ..model import StreamingWavLM
 from ..protocol import Features, Hello
 from ..session import StreamSession
+from ..streaming import Streaming
 
 _POLL_SECONDS = 0.2
 
@@ -75,7 +75,7 @@ class LocalModel:
         layers: to return; all when None.
     """
 
-    def __init__(self, model: StreamingWavLM, sample_rate: int, layers: Sequence[int] | None) -> None:
+    def __init__(self, model: Streaming[Any], sample_rate: int, layers: Sequence[int] | None) -> None:
         self._session = StreamSession(model, sample_rate, layers=layers)
         self.layers = self._session.layers
         self.dim = model.config.dim

@@ -93,7 +93,7 @@ class PackedAttention:
     def __init__(self, attention: GatedAttention, arithmetic: Arithmetic, rows: int) -> None:
         self._heads = attention.num_heads
         self._wide, self._narrow = arithmetic.wide, arithmetic.narrow
-        self._reset = attention.gru_rel_pos_const.detach().to(arithmetic.wide).view(self._heads)
+        self._reset = attention.gru_rel_pos_const.detach().to(arithmetic.wide, copy=True).view(self._heads)
         if bool((self._reset <= -1).any()):
             raise EngineError(
                 "a gate of this model may turn the sign of the position bias (gru_rel_pos_const is "
@@ -141,10 +141,7 @@ class PackedAttention:
             query = query.transpose(0, 1).to(self._narrow)
             # What the bias strikes out stays so: the gates are positive.
             scores = gates[row] * bias
-            if self._narrow == self._wide:
-                scores.baddbmm_(query, keys)
-            else:
-                scores += torch.bmm(query, keys)
+            scores += torch.bmm(query, keys)
             shares = torch.softmax(scores, dim=-1).to(self._narrow)
             outputs[row] = torch.bmm(shares, values).transpose(0, 1)
         return self._out(outputs.view(total, dim))

@@ -54,8 +54,8 @@ Build = Callable[[StreamingWavLM, str, str], Streaming[Any]]
 def choose(model: StreamingWavLM, precision: str, build: Build) -> Choice:
     """Return which engine runs a model fastest on this machine.
 
-    The first time it takes a few steps of each; later it reads what was found then, for this processor, number of
-    threads, versions, architecture and precision.
+    The first time it takes a few steps of each; later it reads what was found then, for this processor,
+    number of threads, architecture, precision and these versions of the libraries.
 
     Args:
         model: the model; it is left as it is.
@@ -65,7 +65,7 @@ def choose(model: StreamingWavLM, precision: str, build: Build) -> Choice:
     Raises:
         EngineError: no engine has the precision here.
     """
-    if model.device.type != "cpu":
+    if model.device.type != "cpu" or model.dtype != torch.float32:
         return Choice("eager", {}, {}, torch.get_num_threads())
     place = _cache_file()
     name = _name(model.config, precision)

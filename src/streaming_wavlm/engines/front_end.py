@@ -11,6 +11,9 @@ from torch.nn import functional as F
 from ..conv import ConvBlock, FeatureExtractor, PositionalEmbedding
 from .linear import Arithmetic, Product
 
+# From so many rows on, a product for each stream is as good as one for all of them, and need not unfold.
+_MANY = 80
+
 
 class PackedConv:
     """One front-end layer: convolution, LayerNorm over channels, GELU.
@@ -29,7 +32,10 @@ class PackedConv:
         weight = conv.weight.detach().permute(0, 2, 1).flatten(1).to(kind)
         bias = None if conv.bias is None else conv.bias.detach().to(kind)
         self._product = Product(weight, bias, rows, plain=arithmetic.plain)
-        self._norm = (block.norm.weight.detach().to(kind), block.norm.bias.detach().to(kind))
+        self._norm = (
+            block.norm.weight.detach().to(kind, copy=True),
+            block.norm.bias.detach().to(kind, copy=True),
+        )
 
     def __call__(self, inputs: Tensor, out: Tensor) -> None:
         """Run the layer.
@@ -43,9 +49,11 @@ class PackedConv:
         windows = inputs.as_strided(
             (batch, rows, self.kernel * channels), (steps * channels, self.stride * channels, 1)
         )
-        # A single stream's rows overlap without gaps: the product reads them where they are.
-        flat = windows[0] if batch == 1 and channels > 1 else windows.reshape(batch * rows, -1)
-        hidden = self._product(flat)
+        if rows >= _MANY and channels > 1:
+            # Rows overlap without gaps within a stream: the product reads them where they are.
+            hidden = torch.cat([self._product(window) for window in windows])
+        else:
+            hidden = self._product(windows.reshape(batch * rows, -1))
         hidden = F.layer_norm(hidden, (hidden.shape[1],), *self._norm)
         if out.is_contiguous():
             torch.ops.aten.gelu.out(hidden.view(out.shape), out=out)
@@ -110,41 +118,58 @@ class PackedFrontEnd:
 
 
 class PackedPositional:
-    """The causal convolutional positional embedding.
+    """The causal convolutional positional embedding, group by group.
 
     Args:
         embedding: the model's.
-        dtype: of the products, and of what goes in and comes out.
+        arithmetic: its types; the products are in the narrow one.
+        rows: frames of a usual feed.
     """
 
-    def __init__(self, embedding: PositionalEmbedding, dtype: torch.dtype) -> None:
+    def __init__(self, embedding: PositionalEmbedding, arithmetic: Arithmetic, rows: int) -> None:
         conv = embedding.conv
         self._groups, self._kernel = conv.groups, conv.kernel_size[0]
-        width = conv.out_channels // conv.groups
-        weight = conv.weight.detach().view(conv.groups, width, -1, self._kernel)
-        # [groups, kernel * inputs, outputs]
-        self._weight = weight.permute(0, 3, 2, 1).flatten(1, 2).to(dtype, copy=True).contiguous()
-        self._bias = None
+        kind = arithmetic.narrow
+        # [groups, outputs, kernel * inputs]
+        weight = conv.weight.detach().to(kind)
+        weight = weight.view(self._groups, -1, *weight.shape[1:]).transpose(2, 3).flatten(2)
+        biases: list[Tensor | None] = [None] * self._groups
         if conv.bias is not None:
-            self._bias = conv.bias.detach().to(dtype).view(conv.groups, 1, width)
+            biases = list(conv.bias.detach().to(kind).view(self._groups, -1))
+        self._products = [
+            Product(group, bias, rows, gelu=True, plain=arithmetic.plain)
+            for group, bias in zip(weight, biases, strict=True)
+        ]
 
-    def __call__(self, inputs: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed one stream's feed.
+    def __call__(
+        self, inputs: Tensor, contexts: Sequence[Tensor], fresh: Sequence[bool]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Embed one feed.
 
         Args:
-            inputs: ``[frames, dim]``.
-            context: the inputs before, ``[kernel - 1, dim]``.
+            inputs: ``[batch, frames, dim]``.
+            contexts: the inputs before, ``[kernel - 1, dim]`` for each row.
+            fresh: whether each row's stream begins here.
 
         Returns:
-            The embedding ``[frames, dim]`` and the next feed's context.
+            The embedding ``[batch, frames, dim]``, and each row's context of the next feed.
         """
-        frames, dim = inputs.shape
-        extended = torch.cat([context, inputs])
-        steps, width = len(extended), dim // self._groups
-        grouped = extended.view(steps, self._groups, width).transpose(0, 1).contiguous()
-        windows = grouped.as_strided((self._groups, frames, self._kernel * width), (steps * width, width, 1))
-        if self._bias is None:
-            outputs = torch.bmm(windows, self._weight)
-        else:
-            outputs = torch.baddbmm(self._bias, windows, self._weight)
-        return F.gelu(outputs).transpose(0, 1).reshape(frames, dim), extended[frames:].clone()
+        batch, frames, dim = inputs.shape
+        width, steps = dim // self._groups, self._kernel - 1 + frames
+        extended = inputs.new_empty(batch, steps, dim)
+        for row in range(batch):
+            extended[row, : self._kernel - 1] = inputs[row, 0] if fresh[row] else contexts[row]
+        extended[:, self._kernel - 1 :] = inputs
+        grouped = extended.view(batch, steps, self._groups, width).permute(2, 0, 1, 3).contiguous()
+        windows = grouped.as_strided(
+            (self._groups, batch, frames, self._kernel * width),
+            (batch * steps * width, steps * width, width, 1),
+        )
+        embedding = torch.cat(
+            [
+                product(group.reshape(batch * frames, -1))
+                for product, group in zip(self._products, windows, strict=True)
+            ],
+            dim=1,
+        )
+        return embedding.view(batch, frames, dim), [row[frames:].clone() for row in extended]

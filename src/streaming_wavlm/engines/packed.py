@@ -76,7 +76,7 @@ class PackedModel(Engine[PackedState]):
             narrow = Arithmetic(kinds.wide, kinds.narrow, plain=kinds.plain)
             self._projection = product(projection.weight, projection.bias, narrow, rows)
             encoder = model.encoder
-            self._positional = PackedPositional(encoder.positional_embedding, kinds.narrow)
+            self._positional = PackedPositional(encoder.positional_embedding, kinds, rows)
             self._biases = Biases(encoder.relative_embedding, kinds.wide)
             self._layers = [
                 PackedLayer(layer, kinds, rows) for layer in encoder.layers if isinstance(layer, EncoderLayer)
@@ -126,13 +126,8 @@ class PackedModel(Engine[PackedState]):
         features, contexts = self._front_end(samples, [row.conv for row in rows], fresh)
         normed = F.layer_norm(features, (features.shape[2],), *self._norm_as(features.dtype))
         inputs = self._projection(normed.flatten(0, 1)).view(batch, hops, config.dim)
-        hidden = torch.empty(batch, hops, config.dim, dtype=kinds.wide)
-        heard = []
-        for number, row in enumerate(rows):
-            context = inputs[number, :1].expand(config.conv_pos - 1, -1) if fresh[number] else row.pos_conv
-            embedding, context = self._positional(inputs[number], context)
-            torch.add(inputs[number], embedding, out=hidden[number])
-            heard.append(context)
+        embedding, heard = self._positional(inputs, [row.pos_conv for row in rows], fresh)
+        hidden = inputs.to(kinds.wide) + embedding
         rule = Rule(config.block_frames, config.chunk_frames, config.window_size)
         tapes: list[Tape] = []
         biases: list[Tensor] = []

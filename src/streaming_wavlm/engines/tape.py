@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+_reels = itertools.count()
+_GOLDEN = 0.6180339887498949
+
+
+def _staggered(window: int) -> int:
+    """Return a number of frames from half a window to one and a half, another one each time."""
+    return int(window * (0.5 + next(_reels) * _GOLDEN % 1))
 
 
 @dataclass(frozen=True)
@@ -82,8 +91,10 @@ class Tape:
         if self.reel is not None and self.reel.claim(self.end, frames):
             return Tape(self.shape, self.reel, self.end + frames, self.frames + frames)
         window = self.shape.window
-        # As long again as what must be copied, so that copies are rare; a stream's first reel is short.
-        slots = self.frames + frames + (window if self.frames >= window else max(window // 4, self.frames))
+        # As long again as what must be copied, so that copies are rare; a stream's first reel is short. And
+        # streams that began together do not run out together: their copies would fall into one step.
+        spare = _staggered(window) if self.frames >= window else max(window // 4, self.frames, frames)
+        slots = self.frames + frames + spare
         reel = Reel(self.shape, slots)
         if self.reel is not None:
             past = slice(self.end - self.frames, self.end)

@@ -15,9 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..model import StreamingWavLM
 from ..output import WavLMOutput
-from ..state import StreamState
+from ..streaming import Streaming
 from .metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -35,7 +34,7 @@ class Result:
     """
 
     features: npt.NDArray[Any] | None
-    state: StreamState | None
+    state: Any
     seconds: float
     error: Exception | None = None
 
@@ -57,7 +56,7 @@ class Job:
     """
 
     samples: npt.NDArray[np.float32]
-    state: StreamState
+    state: Any
     last: bool
     chunk_ms: int
     layers: tuple[int, ...]
@@ -83,7 +82,7 @@ class Batcher:
     """
 
     def __init__(
-        self, models: Mapping[int, StreamingWavLM], *, batch: int, wait_ms: float, metrics: Metrics
+        self, models: Mapping[int, Streaming[Any]], *, batch: int, wait_ms: float, metrics: Metrics
     ) -> None:
         self._models = dict(models)
         self._batch = batch
@@ -160,20 +159,21 @@ class Batcher:
     @torch.inference_mode()
     def _together(self, jobs: Sequence[Job]) -> list[Result]:
         model = self._models[jobs[0].chunk_ms]
-        state = StreamState.stack([job.state for job in jobs]) if len(jobs) > 1 else jobs[0].state
+        state = jobs[0].state.stack([job.state for job in jobs]) if len(jobs) > 1 else jobs[0].state
+        wanted = sorted({layer for job in jobs for layer in job.layers})
         lengths = torch.tensor([len(job.samples) for job in jobs], device=model.device)
         waves = torch.zeros(len(jobs), int(lengths.max()))
         for row, job in enumerate(jobs):
             waves[row, : len(job.samples)] = torch.from_numpy(job.samples)
         waves = waves.to(model.device, model.dtype)
         if jobs[0].last:
-            output, after = model.finish(state, waves, lengths)
+            output, after = model.finish(state, waves, lengths, layers=wanted)
         else:
-            output, after = model.step(waves, state)
+            output, after = model.step(waves, state, layers=wanted)
         now = time.monotonic()
         return [
             Result(
-                _features(output, row, job),
+                _features(output, wanted, row, job),
                 after.select([row]) if len(jobs) > 1 else after,
                 now - job.began,
             )
@@ -181,9 +181,10 @@ class Batcher:
         ]
 
 
-def _features(output: WavLMOutput, row: int, job: Job) -> npt.NDArray[Any]:
+def _features(output: WavLMOutput, wanted: Sequence[int], row: int, job: Job) -> npt.NDArray[Any]:
     frames = int(output.lengths[row])
-    hidden: Tensor = torch.stack([output.hidden_states[layer][row, :frames] for layer in job.layers]).float()
+    chosen = [output.hidden_states[wanted.index(layer)][row, :frames] for layer in job.layers]
+    hidden: Tensor = torch.stack(chosen).float()
     if job.weights is not None:
         hidden = torch.einsum("l,lfd->fd", hidden.new_tensor(job.weights), hidden)[None]
     return hidden.to(getattr(torch, job.dtype)).cpu().numpy()

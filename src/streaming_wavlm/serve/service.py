@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from ..config import SAMPLE_RATE
 from ..errors import ConfigError, ProtocolError
-from ..model import StreamingWavLM
 from ..protocol import VERSION, CloseCode, Hello, message
+from ..streaming import Streaming
 from .batcher import Batcher, Job, Result
 from .limits import Limits
 from .metrics import Metrics
@@ -55,7 +55,7 @@ class Service:
         limits: what is allowed.
     """
 
-    def __init__(self, models: Mapping[int, StreamingWavLM], limits: Limits) -> None:
+    def __init__(self, models: Mapping[int, Streaming[Any]], limits: Limits) -> None:
         if not models:
             raise ConfigError("a server needs at least one chunk size to serve")
         self.models = dict(models)
@@ -197,7 +197,7 @@ class Service:
         """End the model's thread."""
         self._batcher.close()
 
-    def _model(self, chunk_ms: int | None) -> StreamingWavLM:
+    def _model(self, chunk_ms: int | None) -> Streaming[Any]:
         if chunk_ms is None:
             return next(iter(self.models.values()))
         if chunk_ms not in self.models:
@@ -233,7 +233,7 @@ class Service:
 
 
 def build_service(
-    model: StreamingWavLM, chunk_ms: Sequence[int] = (), limits: Limits | None = None
+    model: Streaming[Any], chunk_ms: Sequence[int] = (), limits: Limits | None = None
 ) -> Service:
     """Return a service of one model.
 
@@ -248,4 +248,4 @@ def build_service(
     if not model.config.causal:
         raise ConfigError("a bidirectional model cannot be served: every frame needs the whole recording")
     sizes = chunk_ms or (model.config.chunk_ms,)
-    return Service({size: model.with_chunk(size).eval() for size in sizes}, limits or Limits())
+    return Service({size: model.with_chunk(size) for size in sizes}, limits or Limits())

@@ -7,17 +7,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..audio import Resampler
 from ..config import SAMPLE_RATE
 from ..errors import ProtocolError
-from ..model import StreamingWavLM
 from ..protocol import Features, Hello, message, samples_of
 from ..sample_queue import SampleQueue
-from ..state import StreamState
-from ..streaming import resolve_layers
+from ..streaming import Streaming, resolve_layers
 from .batcher import Job, Result
 
 # A message to the client.
@@ -53,7 +52,7 @@ class LiveStream:
         ProtocolError: a layer does not exist, or the weights do not fit the layers.
     """
 
-    def __init__(self, hello: Hello, model: StreamingWavLM, replay_bytes: int) -> None:
+    def __init__(self, hello: Hello, model: Streaming[Any], replay_bytes: int) -> None:
         last = (model.config.num_layers - 1,)
         try:
             self.layers = resolve_layers(hello.layers or last, model.config.num_layers)
@@ -80,7 +79,7 @@ class LiveStream:
     def _begin(self) -> None:
         self._resampler.reset()
         self._queue = SampleQueue(np.dtype(np.float32))
-        self._state: StreamState | None = None
+        self._state: Any = None
         self._ending = False
         self.samples = 0
         self.position = 0
