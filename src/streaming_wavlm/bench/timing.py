@@ -98,3 +98,8 @@ def processor() -> str:
 def load_average() -> float | None:
     """Return the machine's load over the last minute; None where the system does not tell."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def machine() -> str:
+    """Return the machine and how busy it is, in one line."""
+    return f"{processor()}, {os.cpu_count()} cores, load {load_average()}"
