@@ -63,7 +63,8 @@ def _steps(model: str, found: dict[str, Any]) -> str:
         (
             f"{row['chunk_ms']} ms", row["variant"], _spread(row["ms"]), f"{row['real_time_factor']:.3f}",
             f"{_spread(row['times_faster'])} ×", f"{row['floor_ms']:.1f} ms",
-            f"{_spread(row['over_floor'])} ×", f"{row['equality']['largest_error']:.1e}", f"{row['equality']['lowest_cosine']:.6f}",
+            f"{_spread(row['over_floor'])} ×", f"{row['equality']['largest_error']:.1e}",
+            f"{row['equality']['lowest_cosine']:.6f}",
         )
         for row in found["rows"]
     ]  # fmt: skip
