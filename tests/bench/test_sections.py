@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streaming_wavlm.bench import accuracy, ageing, resident, steps, streams, tables
+from streaming_wavlm.bench import accuracy, ageing, profile, resident, steps, streams, tables
 from streaming_wavlm.bench.crew import Crew, Model, Settings
 from streaming_wavlm.bench.sliding import SlidingSubject
 from streaming_wavlm.loading import random_model
@@ -26,6 +26,7 @@ def model(tmp_path) -> Model:
 @pytest.mark.slow
 def test_the_sections_of_a_crew(model, settings, monkeypatch) -> None:
     monkeypatch.setattr(steps, "CHUNKS_MS", (200, 400))
+    monkeypatch.setattr(profile, "CHUNKS_MS", (400,))
     monkeypatch.setattr(streams, "BATCHES", (1, 4))
     monkeypatch.setitem(accuracy._SECONDS, "mini", 2.0)
     with Crew(model, settings) as crew:
@@ -33,6 +34,7 @@ def test_the_sections_of_a_crew(model, settings, monkeypatch) -> None:
         assert {"eager fp32", "packed fp32", "packed bf16"} <= set(crew.workers)
         memory = resident.measure(crew)
         stepped = steps.measure(crew)
+        profiled = profile.measure(crew)
         streamed = streams.measure(crew)
         compared = accuracy.measure(crew)
     assert len(stepped["rows"]) == 2 * len(crew.workers)
@@ -43,9 +45,12 @@ def test_the_sections_of_a_crew(model, settings, monkeypatch) -> None:
     assert [row["sliding_over_step"] is not None for row in fp32] == [False, True]
     assert {row["batch"] for row in streamed["rows"]} == {1, 4}
     assert [row["variant"] for row in compared["rows"]] == list(crew.workers)[1:]
+    shares = [operator["share"] for row in profiled["rows"] for operator in row["operators"]]
+    assert 0 < max(shares) < 1
     for name, found in (
         ("memory", memory),
         ("steps", stepped),
+        ("profile", profiled),
         ("streams", streamed),
         ("accuracy", compared),
     ):

@@ -94,6 +94,23 @@ class EngineSubject:
                 times.append(time.perf_counter() - begin)
         return times
 
+    def profile(self, steps: int) -> list[dict[str, Any]]:
+        """Return what each of torch's operators takes of a step itself, in milliseconds, the longest first."""
+        from torch.profiler import ProfilerActivity, profile
+
+        self.turn(2, 0)
+        with profile(activities=[ProfilerActivity.CPU]) as recorded:
+            self.turn(steps, 0)
+        found = [
+            {
+                "name": event.key,
+                "ms": round(event.self_cpu_time_total / 1000 / steps, 3),
+                "calls": round(event.count / steps, 1),
+            }
+            for event in recorded.key_averages()
+        ]
+        return sorted(found, key=lambda operator: -float(operator["ms"]))
+
     def features(self, seconds: float, path: str) -> None:
         """Stream real speech from its beginning and write all hidden states ``[layers, frames, dim]``."""
         engine: Any = self._with_chunk(self._base.config.chunk_ms)

@@ -13,16 +13,17 @@ from typing import Any
 
 import torch
 
-from . import accuracy, ageing, cold, resident, steps, streams, tables
+from . import accuracy, ageing, cold, profile, resident, steps, streams, tables
 from .crew import Crew, Model, Settings
 from .targets import judge
 from .timing import load_average, processor
 
-SECTIONS = ("memory", "steps", "streams", "accuracy", "ageing", "cold")
+SECTIONS = ("memory", "steps", "profile", "streams", "accuracy", "ageing", "cold")
 _OF_A_CREW: dict[str, Callable[[Crew], dict[str, Any]]] = {
     # The memory first: a process that has stepped 32 streams keeps some of what they took.
     "memory": resident.measure,
     "steps": steps.measure,
+    "profile": profile.measure,
     "streams": streams.measure,
     "accuracy": accuracy.measure,
 }

@@ -96,6 +96,24 @@ def _steps(model: str, found: dict[str, Any]) -> str:
     return text + _table(("candidate", "sliding window ÷ step"), slower)
 
 
+def _profile(model: str, found: dict[str, Any]) -> str:
+    return f"### Where a step of {model} goes, by torch's operators, under the profiler\n\n" + _table(
+        ("chunk", "candidate", "in all", "operators: ms a step, calls"),
+        [
+            (
+                f"{row['chunk_ms']} ms",
+                row["variant"],
+                f"{row['ms']:.1f} ms",
+                "; ".join(
+                    f"{operator['name'].removeprefix('aten::')} {operator['ms']:.1f}, {operator['calls']:g}"
+                    for operator in row["operators"]
+                ),
+            )
+            for row in found["rows"]
+        ],
+    )
+
+
 def _memory(model: str, found: dict[str, Any]) -> str:
     return f"### Memory of a process with {model} and one stream\n\n" + _table(
         ("candidate", "resident", "÷ eager fp32"),
@@ -175,6 +193,7 @@ def _cold(_: str, found: dict[str, Any]) -> str:
 _SECTIONS: dict[str, Callable[[str, dict[str, Any]], str]] = {
     "steps": _steps,
     "memory": _memory,
+    "profile": _profile,
     "streams": _streams,
     "accuracy": _accuracy,
     "ageing": _ageing,

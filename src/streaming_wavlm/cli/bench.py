@@ -12,7 +12,7 @@ from typing import Any
 from .options import new_parser
 
 _MODELS = ("mini", "large")
-_SECTIONS = ("memory", "steps", "streams", "accuracy", "ageing", "cold")
+_SECTIONS = ("memory", "steps", "profile", "streams", "accuracy", "ageing", "cold")
 _EPILOG = """\
 Every engine and precision runs in a process of its own, and they take turns: medians and quartiles of one
 run. mini is the embedded checkpoint; large is the full size, with random weights, and takes some 10 GB for
