@@ -9,26 +9,32 @@ from ..model import StreamingWavLM
 from .linear import quantizes
 
 #: The engines by name; ``"auto"`` is the fastest of them here.
-ENGINES: tuple[str, ...] = ("auto", "eager", "packed")
+ENGINES: tuple[str, ...] = ("auto", "eager", "packed", "cuda_graph")
+
+
+# Engines that are libraries of their own, and the extra that installs each.
+_LIBRARIES = {"openvino": "openvino", "onnxruntime": "onnx"}
+# Where each engine computes; the eager one goes wherever the model is.
+_DEVICES = {"packed": "cpu", "cuda_graph": "cuda", "openvino": "cpu", "onnxruntime": "cpu"}
+_NO_INT8 = ("eager", "cuda_graph")
 
 
 def why_not(engine: str, precision: str, model: StreamingWavLM) -> Exception | None:
     """Return why an engine cannot run a model here, as an error to raise; None if it can."""
-    if engine == "eager":
-        if precision == "int8":
-            return EngineError(
-                'engine "eager" has no int8; use engine="packed", or precision "fp32" or "bf16"'
-            )
-        return None
-    if model.device.type != "cpu":
+    device = _DEVICES.get(engine)
+    if device is not None and model.device.type != device:
         return EngineError(
-            f'engine {engine!r} runs on the CPU, the model is on {model.device}; use engine="eager" there'
+            f"engine {engine!r} runs on {device}, and the model is on {model.device}: load it there, or use "
+            'engine="eager"'
         )
-    if engine == "packed" and precision == "int8" and not quantizes():
+    if precision == "int8" and engine in _NO_INT8:
+        return EngineError(
+            f'engine {engine!r} has no int8: use precision "fp32" or "bf16", or engine="packed"'
+        )
+    if precision == "int8" and engine == "packed" and not quantizes():
         return EngineError("this build of torch has no int8 products of oneDNN; use precision bf16 or fp32")
-    library = {"openvino": "openvino", "onnxruntime": "onnxruntime"}.get(engine)
-    if library is not None and importlib.util.find_spec(library) is None:
+    if engine in _LIBRARIES and importlib.util.find_spec(engine) is None:
         return MissingDependencyError(
-            f'engine {engine!r} needs {library}: pip install "streaming-wavlm[{engine}]"'
+            f'engine {engine!r} needs {engine}: pip install "streaming-wavlm[{_LIBRARIES[engine]}]"'
         )
     return None

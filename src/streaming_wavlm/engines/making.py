@@ -41,6 +41,10 @@ def make_engine(model: StreamingWavLM, engine: str = "auto", precision: str = "f
         raise reason
     if engine == "eager":
         return model.to(torch.bfloat16) if precision == "bf16" else model
+    if engine == "cuda_graph":
+        from .cuda_graph import GraphedModel
+
+        return GraphedModel(model, _precision(precision))
     from .packed import PackedModel
 
     return PackedModel(model, _precision(precision))
