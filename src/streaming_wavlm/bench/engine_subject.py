@@ -95,7 +95,7 @@ class EngineSubject:
         return times
 
     def profile(self, steps: int) -> list[dict[str, Any]]:
-        """Return what each of torch's operators takes of a step itself, in milliseconds, the longest first."""
+        """Return what each of torch's operators takes of a step itself [ms], the longest first."""
         from torch.profiler import ProfilerActivity, profile
 
         self.turn(2, 0)

@@ -14,9 +14,9 @@ def measure(crew: Crew) -> dict[str, Any]:
     """Profile a few steps of every candidate.
 
     Returns:
-        ``rows`` for every chunk size and candidate: the operators that took most, each with the milliseconds of
-        a step that it took itself, its calls and its share. Of an engine that is not torch's it shows only what
-        is around it.
+        ``rows`` for every chunk size and candidate: the operators that took most, each with the milliseconds
+        of a step that it took itself, its calls and its share. Of an engine that is not torch's it shows only
+        what is around it.
     """
     rows = []
     for chunk_ms in CHUNKS_MS:
