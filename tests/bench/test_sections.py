@@ -74,3 +74,9 @@ def test_the_sliding_window_has_the_models_size() -> None:
     offline = subject._model.config
     assert (offline.hidden_size, offline.num_hidden_layers) == (config.dim, config.num_layers)
     assert len(subject.turn()) == 1
+
+
+def test_what_an_engine_refuses_is_known_before_a_process_starts(settings) -> None:
+    model = Model.named("mini", settings)
+    assert "no int8" in model.refused["eager int8"]
+    assert not {"eager fp32", "packed fp32"} & set(model.refused)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from ..config import StreamingWavLMConfig
 from ..engines import ENGINES, PRECISIONS
+from ..engines.available import why_not
 from ..loading import EMBEDDED, load, random_model
+from ..model import StreamingWavLM
 from .process import CannotRunError, Worker
 
 MODELS = ("mini", "large")
@@ -47,27 +49,39 @@ class Model:
         name: ``"mini"``, the embedded checkpoint, or ``"large"``, the full size with random weights.
         source: what ``load`` takes.
         config: its config.
+        refused: why an engine in a precision cannot run it here, by ``"<engine> <precision>"``.
     """
 
     name: str
     source: str
     config: StreamingWavLMConfig
+    refused: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def named(cls, name: str, settings: Settings) -> Model:
         """Return the model of a name; random weights are written to a file first."""
         if name == EMBEDDED:
-            return cls(name, EMBEDDED, load(EMBEDDED).config)
+            embedded = load(EMBEDDED)
+            return cls(name, EMBEDDED, embedded.config, _refused(embedded))
         folder = settings.folder / name
         model = random_model(StreamingWavLMConfig.preset(name))
         if not folder.exists():
             model.save_pretrained(folder)
-        return cls(name, str(folder), model.config)
+        return cls(name, str(folder), model.config, _refused(model))
 
     @property
     def turn(self) -> dict[str, int]:
         """How many steps a turn takes: small models have more, for theirs are short."""
         return {"warm": 1, "measured": 2} if self.config.dim > 512 else {"warm": 2, "measured": 5}
+
+
+def _refused(model: StreamingWavLM) -> dict[str, str]:
+    reasons = {
+        f"{engine} {precision}": why_not(engine, precision, model)
+        for engine in ENGINES
+        for precision in PRECISIONS
+    }
+    return {name: str(reason) for name, reason in reasons.items() if reason is not None}
 
 
 class Crew:
@@ -138,6 +152,9 @@ class Crew:
 
     def _start(self, engine: str, precision: str) -> None:
         name = f"{engine} {precision}"
+        if name in self.model.refused:
+            self.skipped[name] = self.model.refused[name]
+            return
         self.settings.say(f"{self.model.name}: starting {name}")
         try:
             self.workers[name] = self.hire(
