@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -154,3 +155,17 @@ def test_a_failed_check_is_shown_and_fails_the_command(monkeypatch, tmp_path, ca
 
 def test_the_command_knows_all_sections() -> None:
     assert bench._SECTIONS == standard.SECTIONS
+
+
+@pytest.mark.parametrize(("options", "policy"), [([], None), (["--wait", "passive"], "PASSIVE")])
+def test_the_measured_processes_wait_as_told(monkeypatch, options, policy) -> None:
+    seen = {}
+
+    def run(*_, **__) -> dict:
+        seen["policy"] = os.environ.get("OMP_WAIT_POLICY")
+        return {"checks": []}
+
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    monkeypatch.setattr(standard, "run", run)
+    assert main(["bench", *options]) == 0
+    assert seen["policy"] == policy

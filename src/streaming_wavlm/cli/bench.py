@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from .options import new_parser
 
 _MODELS = ("mini", "large")
+_WAITING = ("default", "active", "passive")
 _SECTIONS = ("memory", "steps", "profile", "streams", "accuracy", "ageing", "cold")
 _EPILOG = """\
 Every engine and precision runs in a process of its own, and they take turns: medians and quartiles of one
@@ -42,6 +44,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--threads", type=_positive, metavar="N", help="of every process (default: torch's own choice)"
     )
+    parser.add_argument(
+        "--wait", choices=_WAITING, default="default",
+        help="what threads do that wait for others: torch's default, spin (active) or sleep (passive, which "
+        "the other commands set: slower alone, faster on a busy machine)",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here, too")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the tables here, too")
 
@@ -50,6 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and print; 1 if results were not equal."""
     from ..bench.standard import run as run_standard
 
+    # Of the processes that are measured; a program that only imports the package has torch's default.
+    os.environ.pop("OMP_WAIT_POLICY", None)
+    if arguments.wait != "default":
+        os.environ["OMP_WAIT_POLICY"] = arguments.wait.upper()
     told: list[str] = []
     began = time.monotonic()
 
