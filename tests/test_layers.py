@@ -22,6 +22,7 @@ LEVELS = [
     {
         "loading",
         "engines",
+        "export",
         "conversion",
         "audio",
         "sample_queue",

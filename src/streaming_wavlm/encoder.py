@@ -80,7 +80,12 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(config.dim) if config.final_norm else None
 
     def forward(
-        self, inputs: Tensor, place: Place, context: Tensor, past: tuple[KeyValue, ...]
+        self,
+        inputs: Tensor,
+        place: Place,
+        context: Tensor,
+        past: tuple[KeyValue, ...],
+        keep: int | None = None,
     ) -> tuple[list[Tensor], Tensor, list[KeyValue]]:
         """Run the layers over one feed of a stream.
 
@@ -89,11 +94,13 @@ class Encoder(nn.Module):
             place: where they stand.
             context: the positional convolution's left context.
             past: each layer's keys and values of the frames before, at most a window of them.
+            keep: how many of the last keys and values to return; a window when None.
 
         Returns:
             The output of each layer ``[batch, frames, dim]``, the next feed's context, and each layer's keys
-            and values of the last frames: as many as ``past`` held, or a window if it was growing.
+            and values of the last frames: as many as are to be kept, if there are.
         """
+        keep = self.window if keep is None else keep
         frames, cached = inputs.shape[1], past[0][0].shape[2]
         embedding, context = self.positional_embedding(inputs, context, place.position == 0)
         hidden = self.dropout(inputs + embedding)
@@ -103,7 +110,7 @@ class Encoder(nn.Module):
         for layer, layer_past in zip(self.layers, past, strict=True):
             hidden, (key, value) = layer(hidden, bias, visible, layer_past)
             outputs.append(hidden)
-            kept.append((key[:, :, -self.window :], value[:, :, -self.window :]))
+            kept.append((key[:, :, -keep:], value[:, :, -keep:]))
         return outputs, context, kept
 
     def bidirectional(self, inputs: Tensor, valid: Tensor) -> list[Tensor]:

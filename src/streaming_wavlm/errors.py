@@ -75,6 +75,14 @@ class BenchError(StreamingWavLMError):
     """A benchmark cannot be run as asked, or one of its processes failed."""
 
 
+class ExportError(StreamingWavLMError):
+    """A model cannot be exported as asked, or an exported file cannot be used."""
+
+
+class ExportMismatchError(ExportError):
+    """An exported file does not compute what the model does."""
+
+
 class SuperbError(StreamingWavLMError):
     """A SUPERB task cannot be run as asked."""
 

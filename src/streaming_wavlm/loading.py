@@ -101,9 +101,12 @@ def load(
     )
     if (engine, precision) == ("eager", "fp32"):
         return model
-    from .engines import make_engine
+    from .engines import give_back_memory, make_engine
 
-    return make_engine(model, engine, precision)
+    made = make_engine(model, engine, precision)
+    del model, checkpoint
+    give_back_memory()
+    return made
 
 
 def random_model(config: StreamingWavLMConfig, seed: int = 0) -> StreamingWavLM:

@@ -121,7 +121,12 @@ class StreamingWavLM(nn.Module, HubMixin, Streaming[StreamState]):
         return [hidden[layer] for layer in layers], after
 
     def _feed(
-        self, samples: Tensor, state: StreamState, valid: Tensor, config: StreamingWavLMConfig
+        self,
+        samples: Tensor,
+        state: StreamState,
+        valid: Tensor,
+        config: StreamingWavLMConfig,
+        keep: int | None = None,
     ) -> tuple[list[Tensor], StreamState]:
         """Push whole hops through the network: the only place where the causal arithmetic is done.
 
@@ -130,6 +135,7 @@ class StreamingWavLM(nn.Module, HubMixin, Streaming[StreamState]):
             state: the streams so far.
             valid: frames that exist once the feed is in, int64 ``[batch]``.
             config: whose chunk and lookahead rule.
+            keep: how many of the last keys and values the state after holds; a window when None.
 
         Returns:
             The output of each layer ``[batch, hops, dim]`` and the state after the feed.
@@ -142,7 +148,7 @@ class StreamingWavLM(nn.Module, HubMixin, Streaming[StreamState]):
         projected = self.feature_proj(self.norm(features))
         place = Place(state.position, valid, config.block_frames, config.chunk_frames)
         past = tuple(zip(state.keys, state.values, strict=True))
-        hidden, pos_conv, kept = self.encoder(projected, place, state.pos_conv, past)
+        hidden, pos_conv, kept = self.encoder(projected, place, state.pos_conv, past, keep)
         keys, values = zip(*kept, strict=True)
         return hidden, StreamState(state.position + frames, conv, pos_conv, keys, values, state.fingerprint)
 

@@ -138,6 +138,7 @@ def test_equality_is_by_layer_and_precision() -> None:
 def test_a_failed_check_is_shown_and_fails_the_command(monkeypatch, tmp_path, capsys, holds, status) -> None:
     check = {"what": "mini, one step", "holds": holds, "detail": "differs by 1"}
     found = {**RESULTS["cold"], "checks": [check], "skipped": {"other fp32": "not here"}}
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # the command takes it away
     monkeypatch.setattr(standard.cold, "measure", lambda settings: dict(found))
     monkeypatch.setattr(standard, "_OF_A_CREW", {})
     out, kept = tmp_path / "new" / "bench.md", tmp_path / "bench.json"

@@ -9,7 +9,7 @@ import torch
 
 import streaming_wavlm as sw
 from streaming_wavlm.engines import ENGINES, PackedModel, auto, available, choose, make_engine
-from streaming_wavlm.errors import ConfigError, EngineError
+from streaming_wavlm.errors import ConfigError, EngineError, MissingDependencyError
 from streaming_wavlm.model import StreamingWavLM
 from tiny import tiny_model
 
@@ -19,11 +19,18 @@ def _own_cache(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
+@pytest.fixture(autouse=True)
+def _no_exports(monkeypatch) -> None:
+    """The engines that export graphs take seconds to make; tests/engines/test_graph_engines.py has them."""
+    light = tuple(name for name in ENGINES if name not in ("openvino", "onnxruntime"))
+    monkeypatch.setattr(auto, "ENGINES", light)
+
+
 def test_auto_is_measured_once_and_remembered(tmp_path, monkeypatch) -> None:
     model = tiny_model(dtype=torch.float32)
     first = choose(model, "fp32", make_engine)
     assert first.engine == min(first.step_ms, key=lambda name: first.step_ms[name])
-    assert set(first.step_ms) | set(first.left_out) == set(ENGINES[1:])
+    assert set(first.step_ms) | set(first.left_out) == set(auto.ENGINES[1:])
     monkeypatch.setattr(auto, "_measured", lambda *_: pytest.fail("measured twice"))
     assert choose(model, "fp32", make_engine) == first
     assert list(tmp_path.rglob("*")) == [tmp_path / "streaming-wavlm", auto._cache_file()]
@@ -68,6 +75,23 @@ def test_load_takes_an_engine(monkeypatch) -> None:
         assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_engines_of_other_runtimes_are_made_by_name(monkeypatch) -> None:
+    """Which arguments they get; what they compute is tested beside them."""
+    openvino = pytest.importorskip("streaming_wavlm.engines.openvino")
+    onnxruntime = pytest.importorskip("streaming_wavlm.engines.onnxruntime")
+    for module, kind in ((openvino, "OpenVINOModel"), (onnxruntime, "OnnxRuntimeModel")):
+        monkeypatch.setattr(module, kind, lambda model, precision, kind=kind: (kind, precision))
+    monkeypatch.setattr(available.importlib.util, "find_spec", lambda name: name)
+    model = tiny_model(dtype=torch.float32)
+    assert make_engine(model, "openvino", "int8") == ("OpenVINOModel", "int8")
+    assert make_engine(model, "onnxruntime") == ("OnnxRuntimeModel", "fp32")
+    with pytest.raises(EngineError, match="no bf16"):
+        make_engine(model, "onnxruntime", "bf16")
+    monkeypatch.setattr(available.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match=r"streaming-wavlm\[onnx\]"):
+        make_engine(model, "onnxruntime")
 
 
 def test_what_does_not_exist_is_named(monkeypatch) -> None:

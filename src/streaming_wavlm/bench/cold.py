@@ -39,7 +39,7 @@ def measure(settings: Settings) -> dict[str, Any]:
         ``rows`` by engine: from the import to the first features, its three parts, and from the start of the
         process to its end.
     """
-    found: dict[str, list[list[float]]] = {engine: [] for engine in ENGINES if engine != "auto"}
+    found: dict[str, list[list[float]]] = {engine: [] for engine in ENGINES if settings.measures(engine)}
     skipped: dict[str, str] = {}
     begin = load_average()
     for engine in rotated(list(found), _ROUNDS):

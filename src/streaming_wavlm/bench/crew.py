@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..config import StreamingWavLMConfig
 from ..engines import ENGINES, PRECISIONS
 from ..engines.available import why_not
+from ..errors import BenchError
 from ..loading import EMBEDDED, load, random_model
 from ..model import StreamingWavLM
 from .process import CannotRunError, Worker
@@ -33,12 +34,18 @@ class Settings:
         threads: of every process; the library's own choice when None.
         folder: an empty folder for what the processes hand each other.
         say: told what is being done.
+        engines: those to measure beside the eager one; all when None.
     """
 
     rounds: int
     threads: int | None
     folder: Path
     say: Callable[[str], None]
+    engines: tuple[str, ...] | None = None
+
+    def measures(self, engine: str) -> bool:
+        """Return whether an engine is among those to measure."""
+        return engine == "eager" or (engine != "auto" and (self.engines is None or engine in self.engines))
 
 
 @dataclass(frozen=True)
@@ -94,12 +101,14 @@ class Crew:
     Attributes:
         workers: by ``"<engine> <precision>"``; the baseline first.
         skipped: why the others cannot run here.
+        failures: checks that failed because a candidate did.
     """
 
     def __init__(self, model: Model, settings: Settings) -> None:
         self.model, self.settings = model, settings
         self.workers: dict[str, Worker] = {}
         self.skipped: dict[str, str] = {}
+        self.failures: list[dict[str, Any]] = []
         self.state = str(settings.folder / f"{model.name}.state.safetensors")
         self._stack = ExitStack()
 
@@ -111,8 +120,8 @@ class Crew:
                 "engine", self.settings.threads, source=self.model.source, engine=engine, precision=precision
             ) as first:
                 first.call("save_state", path=self.state)
-            for engine in ENGINES:
-                for precision in PRECISIONS if engine != "auto" else ():
+            for engine in filter(self.settings.measures, ENGINES):
+                for precision in PRECISIONS:
                     self._start(engine, precision)
         except BaseException:
             self._stack.close()
@@ -131,15 +140,27 @@ class Crew:
     def prepared(
         self, chunk_ms: int, batch: int = 1, among: tuple[str, ...] | None = None
     ) -> dict[str, Worker]:
-        """Get candidates ready for a chunk size and a batch, and return those that can do it."""
+        """Get candidates ready for a chunk size and a batch, and return those that can do it.
+
+        One that fails is out of the crew, and among the :attr:`failures`.
+        """
         ready = {}
-        for name, worker in self.workers.items():
-            if among is None or name in among:
-                try:
-                    worker.call("prepare", chunk_ms=chunk_ms, state=self.state, batch=batch)
-                    ready[name] = worker
-                except CannotRunError as error:
-                    self.skipped[f"{name}, {chunk_ms} ms, batch {batch}"] = str(error)
+        for name, worker in tuple(self.workers.items()):
+            if among is not None and name not in among:
+                continue
+            what = f"{name}, {chunk_ms} ms, batch {batch}"
+            try:
+                worker.call("prepare", chunk_ms=chunk_ms, state=self.state, batch=batch)
+                ready[name] = worker
+            except CannotRunError as error:
+                self.skipped[what] = str(error)
+            except BenchError as error:
+                if name == BASELINE:
+                    raise
+                self.failures.append(
+                    {"what": f"{self.model.name}, {what}: it runs", "holds": False, "detail": str(error)}
+                )
+                self.workers.pop(name).close()
         return ready
 
     def array(self, worker: Worker, method: str, **arguments: Any) -> NDArray[np.float32]:
@@ -162,3 +183,8 @@ class Crew:
             )
         except CannotRunError as error:
             self.skipped[name] = str(error)
+        except BenchError as error:
+            if name == BASELINE:
+                raise
+            what = f"{self.model.name}, {name}: it can be made"
+            self.failures.append({"what": what, "holds": False, "detail": str(error)})

@@ -71,6 +71,7 @@ class EngineSubject:
             for chunk in torch.split(speech, self._engine.config.chunk_samples, 1)
         ]
         self._next = 0
+        self._step(self._chunks[0], self._state)  # whatever a first step does once more, and whether it runs
 
     def step_output(self, path: str) -> None:
         """Step once from the prepared state, which stays, and write the hidden states ``[layers, …]``."""

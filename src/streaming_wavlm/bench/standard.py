@@ -38,6 +38,7 @@ def run(
     threads: int | None,
     say: Callable[[str], None],
     show: Callable[[str], None],
+    engines: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Measure.
 
@@ -48,6 +49,7 @@ def run(
         threads: of every process; the library's own choice when None.
         say: told what is being done.
         show: told the tables, in Markdown, as they are made.
+        engines: those to measure beside the eager one; all when None.
 
     Returns:
         The results, JSON-ready: ``about`` the machine, by section and model what was measured, all
@@ -60,8 +62,8 @@ def run(
     results: dict[str, Any] = {"about": about(models, rounds, threads), "checks": [], "skipped": {}}
     show(tables.heading(results["about"]))
     with tempfile.TemporaryDirectory(prefix="streaming-wavlm-bench-") as folder:
-        settings = Settings(rounds, threads, Path(folder), say)
-        for section, model, found in _measured(models, sections, settings, results["skipped"]):
+        settings = Settings(rounds, threads, Path(folder), say, None if engines is None else tuple(engines))
+        for section, model, found in _measured(models, sections, settings, results):
             results["checks"] += found.pop("checks", [])
             if model is None:
                 results[section] = found
@@ -99,7 +101,7 @@ def about(models: Sequence[str], rounds: int, threads: int | None) -> dict[str, 
 
 
 def _measured(
-    models: Sequence[str], sections: Sequence[str], settings: Settings, skipped: dict[str, str]
+    models: Sequence[str], sections: Sequence[str], settings: Settings, results: dict[str, Any]
 ) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
     of_a_crew = [section for section in _OF_A_CREW if section in sections]
     for name in models:
@@ -109,12 +111,13 @@ def _measured(
             with Crew(model, settings) as crew:
                 for section in of_a_crew:
                     yield section, name, _OF_A_CREW[section](crew)
-                skipped.update({f"{name}, {what}": why for what, why in crew.skipped.items()})
+                results["skipped"].update({f"{name}, {what}": why for what, why in crew.skipped.items()})
+                results["checks"] += crew.failures
         if "ageing" in sections:
             yield "ageing", name, ageing.measure(model, settings)
     if "cold" in sections:
         found = cold.measure(settings)
-        skipped.update({f"cold start, {what}": why for what, why in found.pop("skipped").items()})
+        results["skipped"].update({f"cold start, {what}": why for what, why in found.pop("skipped").items()})
         yield "cold", None, found
 
 

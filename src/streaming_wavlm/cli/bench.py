@@ -39,6 +39,12 @@ def add_parser(subparsers: Any) -> None:
         help=f"of {', '.join(_SECTIONS)} (default: all)",
     )  # fmt: skip
     parser.add_argument(
+        "--engines",
+        nargs="+",
+        metavar="ENGINE",
+        help="to measure beside the eager one (default: all that run here)",
+    )
+    parser.add_argument(
         "--rounds", type=_positive, default=8, metavar="N", help="turns of every candidate (default: 8)"
     )
     parser.add_argument(
@@ -75,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         say=lambda text: print(f"{time.monotonic() - began:5.0f} s  {text}", file=sys.stderr, flush=True),
         show=show,
+        engines=arguments.engines,
     )
     if arguments.json is not None:
         _write(arguments.json, json.dumps(results, indent=1) + "\n")

@@ -7,6 +7,17 @@ from .available import ENGINES
 from .base import Engine
 from .linear import PRECISIONS, Precision
 from .making import make_engine
+from .memory import give_back_memory
 from .packed import PackedModel
 
-__all__ = ["ENGINES", "PRECISIONS", "Choice", "Engine", "PackedModel", "Precision", "choose", "make_engine"]
+__all__ = [
+    "ENGINES",
+    "PRECISIONS",
+    "Choice",
+    "Engine",
+    "PackedModel",
+    "Precision",
+    "choose",
+    "give_back_memory",
+    "make_engine",
+]

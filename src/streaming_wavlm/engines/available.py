@@ -9,7 +9,7 @@ from ..model import StreamingWavLM
 from .linear import quantizes
 
 #: The engines by name; ``"auto"`` is the fastest of them here.
-ENGINES: tuple[str, ...] = ("auto", "eager", "packed", "cuda_graph")
+ENGINES: tuple[str, ...] = ("auto", "eager", "packed", "openvino", "onnxruntime", "cuda_graph")
 
 
 # Engines that are libraries of their own, and the extra that installs each.
@@ -33,6 +33,8 @@ def why_not(engine: str, precision: str, model: StreamingWavLM) -> Exception | N
         )
     if precision == "int8" and engine == "packed" and not quantizes():
         return EngineError("this build of torch has no int8 products of oneDNN; use precision bf16 or fp32")
+    if precision == "bf16" and engine == "onnxruntime":
+        return EngineError('engine "onnxruntime" has no bf16 on the CPU: use precision "fp32" or "int8"')
     if engine in _LIBRARIES and importlib.util.find_spec(engine) is None:
         return MissingDependencyError(
             f'engine {engine!r} needs {engine}: pip install "streaming-wavlm[{_LIBRARIES[engine]}]"'

@@ -19,8 +19,9 @@ def make_engine(model: StreamingWavLM, engine: str = "auto", precision: str = "f
 
     Args:
         model: the model, in eval mode; its weights are copied where an engine lays them out anew.
-        engine: ``"eager"``, the model's own modules; ``"packed"``, laid out for streaming on a CPU; or
-            ``"auto"``, the fastest of those that can run here.
+        engine: ``"eager"``, the model's own modules; ``"packed"``, laid out for streaming on a CPU;
+            ``"openvino"`` or ``"onnxruntime"``, a graph in that runtime; ``"cuda_graph"``; or ``"auto"``, the
+            fastest of those that can run here.
         precision: ``"fp32"``, ``"bf16"`` or ``"int8"``.
 
     Raises:
@@ -45,6 +46,14 @@ def make_engine(model: StreamingWavLM, engine: str = "auto", precision: str = "f
         from .cuda_graph import GraphedModel
 
         return GraphedModel(model, _precision(precision))
+    if engine == "openvino":
+        from .openvino import OpenVINOModel
+
+        return OpenVINOModel(model, _precision(precision))
+    if engine == "onnxruntime":
+        from .onnxruntime import OnnxRuntimeModel
+
+        return OnnxRuntimeModel(model, _precision(precision))
     from .packed import PackedModel
 
     return PackedModel(model, _precision(precision))

@@ -1,0 +1,77 @@
+"""The module that is traced: the model's own feed, between flat lists of named tensors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from ..errors import ExportError
+from ..model import StreamingWavLM
+from ..state import StreamState
+from .signature import input_names, input_shapes, is_integer
+
+
+class StepGraph(nn.Module):
+    """One chunk through the network, whatever part of it exists.
+
+    Args:
+        model: a causal model in eval mode.
+    """
+
+    def __init__(self, model: StreamingWavLM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, samples: Tensor, frames: Tensor, position: Tensor, *state: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Map the inputs of :func:`~.signature.input_names` to its ``output_names``.
+
+        Args:
+            samples: one chunk ``[batch, chunk_samples]``, float32.
+            frames: how many frames of it exist in each row, int64 ``[batch]``.
+            position: frames before it, int64 ``[batch]``.
+            *state: the other tensors of the state.
+        """
+        config = self.model.config
+        convs, layers = len(config.strides), config.num_layers
+        conv, pos_conv, windows = state[:convs], state[convs], state[convs + 1 :]
+        before = StreamState(
+            position, conv, pos_conv, windows[:layers], windows[layers:], config.fingerprint()
+        )
+        hidden, after = self.model._feed(
+            samples.to(self.model.dtype), before, position + frames, config, keep=config.chunk_frames
+        )
+        features = [layer.float() for layer in hidden]
+        return (*features, after.position, *after.conv, after.pos_conv, *after.keys, *after.values)
+
+
+def trace(model: StreamingWavLM, batch: int | None) -> ExportedProgram:
+    """Return the program of a model's step.
+
+    Args:
+        model: a causal model in eval mode, on the CPU.
+        batch: the number of streams; any number when None.
+
+    Raises:
+        ExportError: the model would apply dropout.
+    """
+    config = model.config
+    if model.training and config.dropout > 0:
+        raise ExportError("the model is in training mode and would apply dropout; call model.eval() first")
+    # Two streams where any number may come: a dimension of one is taken for a constant.
+    shapes = input_shapes(config, 2 if batch is None else batch)
+    inputs = tuple(torch.zeros(shapes[name], dtype=_dtype(name, model)) for name in input_names(config))
+    dynamic = None
+    if batch is None:
+        rows = {0: Dim("batch", min=1)}
+        dynamic = (rows, rows, rows, (rows,) * (len(inputs) - 3))
+    with torch.no_grad():
+        return torch.export.export(StepGraph(model), inputs, dynamic_shapes=dynamic, strict=False)
+
+
+def _dtype(name: str, model: StreamingWavLM) -> torch.dtype:
+    if is_integer(name):
+        return torch.int64
+    return torch.float32 if name == "samples" else model.dtype
