@@ -38,6 +38,7 @@ def run(
     threads: int | None,
     say: Callable[[str], None],
     show: Callable[[str], None],
+    keep: Callable[[dict[str, Any]], None] = lambda _: None,
     engines: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Measure.
@@ -49,6 +50,7 @@ def run(
         threads: of every process; the library's own choice when None.
         say: told what is being done.
         show: told the tables, in Markdown, as they are made.
+        keep: told the results so far, after every section: what an interruption must not lose.
         engines: those to measure beside the eager one; all when None.
 
     Returns:
@@ -70,10 +72,12 @@ def run(
             else:
                 results.setdefault(section, {})[model] = found
             show(tables.section(section, model, found))
+            keep(results)
     results["targets"] = judge(results)
     results["about"]["ended"] = _now()
     results["about"]["load_after"] = load_average()
     show(tables.closing(results))
+    keep(results)
     return results
 
 

@@ -73,6 +73,12 @@ def run(arguments: argparse.Namespace) -> int:
     def show(text: str) -> None:
         print(text, flush=True)
         told.append(text)
+        if arguments.out is not None:
+            _write(arguments.out, "\n".join(told))
+
+    def keep(results: dict[str, Any]) -> None:
+        if arguments.json is not None:
+            _write(arguments.json, json.dumps(results, indent=1) + "\n")
 
     results = run_standard(
         arguments.models,
@@ -81,12 +87,9 @@ def run(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         say=lambda text: print(f"{time.monotonic() - began:5.0f} s  {text}", file=sys.stderr, flush=True),
         show=show,
+        keep=keep,
         engines=arguments.engines,
     )
-    if arguments.json is not None:
-        _write(arguments.json, json.dumps(results, indent=1) + "\n")
-    if arguments.out is not None:
-        _write(arguments.out, "\n".join(told))
     return 0 if all(check["holds"] for check in results["checks"]) else 1
 
 
