@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from streaming_wavlm.bench import accuracy, ageing, profile, resident, steps, streams, tables
@@ -13,7 +15,7 @@ from tiny import tiny_config
 
 @pytest.fixture
 def settings(tmp_path) -> Settings:
-    return Settings(rounds=2, threads=1, folder=tmp_path, say=lambda text: None)
+    return Settings(engines=("packed",), rounds=2, threads=1, folder=tmp_path, say=lambda text: None)
 
 
 @pytest.fixture
@@ -37,7 +39,9 @@ def test_the_sections_of_a_crew(model, settings, monkeypatch) -> None:
         profiled = profile.measure(crew)
         streamed = streams.measure(crew)
         compared = accuracy.measure(crew)
-    assert len(stepped["rows"]) == 2 * len(crew.workers)
+    counted = [row["variant"] for row in stepped["rows"]]
+    assert counted.count("packed fp32") == counted.count("eager bf16") == 2
+    assert set(counted) == set(crew.workers)
     assert len(stepped["checks"]) == len(stepped["rows"])
     fp32 = [row for row in stepped["rows"] if row["variant"] == "packed fp32"]
     assert all(row["equality"]["largest_error"] < 1e-5 for row in fp32)
@@ -80,3 +84,15 @@ def test_what_an_engine_refuses_is_known_before_a_process_starts(settings) -> No
     model = Model.named("mini", settings)
     assert "no int8" in model.refused["eager int8"]
     assert not {"eager fp32", "packed fp32"} & set(model.refused)
+
+
+def test_graphs_are_built_for_few_chunks_unless_named(model, settings) -> None:
+    crew = Crew(model, replace(settings, engines=None))
+    crew.workers = dict.fromkeys(("eager fp32", "packed int8", "openvino bf16", "openvino int8"))
+    assert crew.at(80) == ("eager fp32", "packed int8")
+    assert crew.at(200) == ("eager fp32", "packed int8", "openvino int8")
+    assert len(crew.at(400)) == 4
+    assert any(what.startswith("openvino bf16, chunks but") for what in crew.skipped)
+    named = Crew(model, replace(settings, engines=("openvino",)))
+    named.workers = crew.workers
+    assert len(named.at(80)) == 4

@@ -21,6 +21,9 @@ from ..model import StreamingWavLM
 from .process import CannotRunError, Worker
 
 MODELS = ("mini", "large")
+# Engines that build a graph anew for each chunk size, half a minute of it at full size, and hold much memory.
+_GRAPHS = ("openvino", "onnxruntime")
+_GRAPH_CHUNKS_MS = {"bf16": (400,), "int8": (200, 400, 1000), "fp32": (400,)}
 #: What all others are compared with.
 BASELINE = "eager fp32"
 
@@ -163,6 +166,19 @@ class Crew:
                 self.workers.pop(name).close()
         return ready
 
+    def at(self, chunk_ms: int) -> tuple[str, ...]:
+        """Return the candidates that the standard set measures at a chunk size; all if engines were named."""
+        chosen = []
+        for name in self.workers:
+            engine, precision = name.split()
+            few = engine in _GRAPHS and self.settings.engines is None
+            if few:
+                why = f"each takes a graph of its own; --engines {engine} measures all"
+                self.skipped[f"{name}, chunks but {_GRAPH_CHUNKS_MS[precision]} ms"] = why
+            if not few or chunk_ms in _GRAPH_CHUNKS_MS[precision]:
+                chosen.append(name)
+        return tuple(chosen)
+
     def array(self, worker: Worker, method: str, **arguments: Any) -> NDArray[np.float32]:
         """Return the array that a process writes when told."""
         path = self.settings.folder / "array.npy"
@@ -175,6 +191,10 @@ class Crew:
         name = f"{engine} {precision}"
         if name in self.model.refused:
             self.skipped[name] = self.model.refused[name]
+            return
+        large = self.model.config.dim > 512
+        if large and precision == "fp32" and engine in _GRAPHS and self.settings.engines is None:
+            self.skipped[name] = f"its process takes some 4 GB; --engines {engine} measures it"
             return
         self.settings.say(f"{self.model.name}: starting {name}")
         try:

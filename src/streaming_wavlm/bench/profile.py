@@ -21,7 +21,7 @@ def measure(crew: Crew) -> dict[str, Any]:
     rows = []
     for chunk_ms in CHUNKS_MS:
         crew.settings.say(f"{crew.model.name}: profiles of steps of {chunk_ms} ms")
-        for name, worker in crew.prepared(chunk_ms).items():
+        for name, worker in crew.prepared(chunk_ms, among=crew.at(chunk_ms)).items():
             operators = worker.call("profile", steps=3)
             total = sum(operator["ms"] for operator in operators) or 1.0
             rows.append(

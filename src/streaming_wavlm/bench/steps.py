@@ -56,7 +56,7 @@ def machine_of(turns: list[dict[str, float]]) -> Machine:
 def _measure_chunk(
     crew: Crew, chunk_ms: int, peaks: Worker, sliding: Worker | None, found: dict[str, Any]
 ) -> None:
-    ready = crew.prepared(chunk_ms)
+    ready = crew.prepared(chunk_ms, among=crew.at(chunk_ms))
     outputs = {name: crew.array(worker, "step_output") for name, worker in ready.items()}
     equal = {name: Equality.of(output, outputs[BASELINE]) for name, output in outputs.items()}
     rounds = crew.settings.rounds
