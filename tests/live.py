@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 
 from streaming_wavlm import StreamingWavLM
 from streaming_wavlm.client import Client
+from streaming_wavlm.heads import Head
 from streaming_wavlm.protocol import Features
 from streaming_wavlm.serve import Limits, Service, build_service
 from streaming_wavlm.serve.access import Access
@@ -40,9 +41,14 @@ class Live:
 
 @contextlib.contextmanager
 def live(
-    model: StreamingWavLM, *, access: Access | None = None, chunks: tuple[int, ...] = CHUNKS, **limits: Any
+    model: StreamingWavLM,
+    *,
+    access: Access | None = None,
+    chunks: tuple[int, ...] = CHUNKS,
+    heads: Sequence[Head] = (),
+    **limits: Any,
 ) -> Iterator[Live]:
-    service = build_service(model, chunks, Limits(**{"stats_seconds": 0, **limits}))
+    service = build_service(model, chunks, Limits(**{"stats_seconds": 0, **limits}), heads)
     server = build_server(service, Address(port=0), access)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

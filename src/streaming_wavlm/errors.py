@@ -87,6 +87,10 @@ class SuperbError(StreamingWavLMError):
     """A SUPERB task cannot be run as asked."""
 
 
+class HeadError(StreamingWavLMError):
+    """A trained head cannot be read, or does not fit the model whose features it is to hear."""
+
+
 class OutputError(StreamingWavLMError):
     """The features cannot be written where they were asked to go."""
 

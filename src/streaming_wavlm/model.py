@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -22,6 +23,8 @@ from .streaming import Feed, Streaming, frames_of, masked
 
 # One pass feeds itself about so many frames at a time: memory must not grow with the square of the length.
 _FEED_FRAMES = 256
+# Of a tensor that the mark looks at: a large model is not read through.
+_SMALL = 4096
 
 
 class StreamingWavLM(nn.Module, HubMixin, Streaming[StreamState]):
@@ -55,6 +58,14 @@ class StreamingWavLM(nn.Module, HubMixin, Streaming[StreamState]):
     def num_parameters(self) -> int:
         """Return the number of weights."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def mark(self) -> str:
+        """Return what tells the weights from others: of the small tensors, which all training moves."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            if tensor.is_floating_point() and tensor.numel() <= _SMALL:
+                digest.update(name.encode() + tensor.detach().to("cpu", torch.float32).numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def with_chunk(self, chunk_ms: int) -> Self:
         """Return a model with the same weights, shared and not copied, and another chunk size.

@@ -22,8 +22,11 @@ from .errors import ProtocolError
 VERSION = 1
 PATH = "/v1/stream"
 
-Encoding = Literal["pcm16", "float32"]
-ENCODINGS: dict[str, np.dtype[Any]] = {"pcm16": np.dtype("<i2"), "float32": np.dtype("<f4")}
+Encoding = Literal["pcm16", "float32", "ogg-opus"]
+# What a message of samples holds; the other encoding is a stream of bytes.
+SAMPLE_TYPES: dict[str, np.dtype[Any]] = {"pcm16": np.dtype("<i2"), "float32": np.dtype("<f4")}
+OGG_OPUS: Encoding = "ogg-opus"
+ENCODINGS = (*SAMPLE_TYPES, OGG_OPUS)
 FeatureType = Literal["float32", "float16"]
 # The number of each type in a header.
 FEATURE_TYPES: dict[str, int] = {"float32": 0, "float16": 1}
@@ -31,6 +34,8 @@ _NUMPY_TYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16":
 
 MIN_RATE, MAX_RATE = 4000, 192_000
 MAX_TEXT = 16_384
+# What a server says of ten seconds may be longer.
+MAX_SERVER_TEXT = 2**20
 # An exact JSON number of any client.
 MAX_INTEGER = 2**53 - 1
 
@@ -60,11 +65,13 @@ class Hello:
 
     Attributes:
         sample_rate: of the audio, in Hz.
-        encoding: of a sample: ``"pcm16"`` or ``"float32"`` in [-1, 1], little-endian, mono.
+        encoding: ``"pcm16"`` or ``"float32"`` in [-1, 1], little-endian samples, mono; or ``"ogg-opus"``, the
+            bytes of an Ogg/Opus stream, which says its rate itself.
         chunk_ms: one of the chunk sizes that the server offers; its own choice when None.
         layers: which hidden states to send, from 0 or from -1, the last; the last one when None.
         weights: one number per layer asked for: their weighted sum is sent as the only layer.
         dtype: of the features.
+        heads: names of heads whose outputs are sent as well; none when None.
         token: of a stream that lost its connection, to go on with it.
         stream: with a token, the number of the stream that ``received`` is about.
         received: with a token, the first frame of that stream that has not been received.
@@ -76,6 +83,7 @@ class Hello:
     layers: tuple[int, ...] | None = None
     weights: tuple[float, ...] | None = None
     dtype: FeatureType = "float32"
+    heads: tuple[str, ...] | None = None
     token: str | None = None
     stream: int = 0
     received: int = 0
@@ -132,19 +140,23 @@ class Features:
         return cls(array, stream, position, compute_us)
 
 
-def message(kind: str, **values: Any) -> str:
+def message(kind: str, /, **values: Any) -> str:
     """Return a text message; values that are None are left out."""
     return json.dumps({"type": kind, **{name: value for name, value in values.items() if value is not None}})
 
 
-def parse(text: str) -> dict[str, Any]:
+def parse(text: str, most: int = MAX_TEXT) -> dict[str, Any]:
     """Read a text message.
+
+    Args:
+        text: the message.
+        most: characters that it may have.
 
     Raises:
         ProtocolError: it is no JSON object with a ``type``, or too long.
     """
-    if len(text) > MAX_TEXT:
-        raise ProtocolError(f"a text message has at most {MAX_TEXT} characters, got {len(text)}")
+    if len(text) > most:
+        raise ProtocolError(f"a text message has at most {most} characters, got {len(text)}")
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -182,8 +194,9 @@ def parse_hello(values: Mapping[str, Any]) -> Hello:
     _check(given, "stream", _integer(0, MAX_INTEGER), "the number of a stream")
     _check(given, "token", lambda v: isinstance(v, str) and 0 < len(v) <= 128, "the token of a ready message")
     _check(given, "layers", _list_of(_integer(-1024, 1024)), "a list of layer numbers")
+    _check(given, "heads", _list_of(_name), "a list of names of heads")
     _check(given, "weights", _list_of(_finite), "a list of numbers, one per layer")
-    for name in ("layers", "weights"):
+    for name in ("layers", "weights", "heads"):
         if name in given:
             given[name] = tuple(given[name])
     return Hello(**given)
@@ -195,7 +208,7 @@ def samples_of(data: bytes, encoding: Encoding) -> npt.NDArray[np.float32]:
     Raises:
         ProtocolError: the bytes are no whole samples, or a sample is NaN, infinite or far out of range.
     """
-    dtype = ENCODINGS[encoding]
+    dtype = SAMPLE_TYPES[encoding]
     if len(data) % dtype.itemsize:
         raise ProtocolError(
             f"{encoding} audio has {dtype.itemsize} bytes a sample, got {len(data)} bytes in a message"
@@ -220,6 +233,10 @@ def _integer(low: int, high: int) -> Any:
 
 def _finite(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e6
+
+
+def _name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 64
 
 
 def _list_of(allowed: Any) -> Any:

@@ -77,6 +77,10 @@ class Streaming(ABC, Generic[StateT]):
     def with_chunk(self, chunk_ms: int) -> Self:
         """Return the same with another chunk size, weights shared and not copied."""
 
+    @abstractmethod
+    def mark(self) -> str:
+        """Return what tells the weights from others: of the small tensors, which all training moves."""
+
     @property
     @abstractmethod
     def device(self) -> torch.device:

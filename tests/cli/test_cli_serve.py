@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +55,7 @@ def served(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     ) as process:
         try:
             line = process.stdout.readline()
-            assert line.startswith("listening at http://127.0.0.1:"), line + process.stderr.read()
+            assert line.startswith("listening at http"), line + process.stderr.read()
             yield process, line.split()[-1]
         finally:
             process.kill()
@@ -80,6 +84,59 @@ def test_it_serves_and_when_terminated_drains_and_ends_with_0(model) -> None:
     np.testing.assert_allclose(joined(events), one_pass(model, wave), atol=1e-5)
     assert log[-1]["message"] == "stopped"
     assert {"time", "level", "logger"} <= set(log[-1])
+
+
+def test_terminated_under_load_it_drains_everybody(model) -> None:
+    wave = speech(6.0, 4)
+    results: dict[int, list] = {}
+
+    def talk(number: int, url: str, begun: threading.Barrier) -> None:
+        events = results[number] = []
+        with Client(url, layers=[0, 1], encoding="float32", retries=0, timeout=60) as client:
+            client.send(wave[:4000])
+            begun.wait(60)
+            with contextlib.suppress(ServerError):
+                for begin in range(4000, len(wave), 800):
+                    client.send(wave[begin : begin + 800])
+                    event = client.receive(timeout=0.05)
+                    events += [event] if event is not None else []
+            with pytest.raises(ServerError, match="the server is stopping"):
+                receive_for_ever(client, events)
+
+    begun = threading.Barrier(9)
+    with served("--chunk-ms", "80", "--stats-seconds", "0") as (process, url):
+        threads = [threading.Thread(target=talk, args=(number, url, begun)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        begun.wait(60)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join(60)
+        assert process.wait(60) == 0
+        assert "Traceback" not in process.stderr.read()
+    for number in range(8):
+        got = joined(results[number])
+        assert got.shape[1] >= 12
+        np.testing.assert_allclose(got, one_pass(model, wave)[:, : got.shape[1]], atol=1e-5)
+
+
+def test_tls_by_two_files(model, tmp_path, monkeypatch) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", "key.pem", "-out", "cert.pem"]
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, *files]
+    subprocess.run(command, check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    wave = speech(0.4)
+    with served("--chunk-ms", "80", "--certificate", "cert.pem", "--key", "key.pem") as (_, url):
+        assert url.startswith("https://127.0.0.1:")
+        with Client(url, layers=[0, 1], encoding="float32", timeout=60) as client:
+            client.send(wave)
+            client.flush()
+            np.testing.assert_allclose(joined(list(client.until_end())), one_pass(model, wave), atol=1e-5)
 
 
 def test_ctrl_c_ends_it_with_0_and_a_token_is_asked_for(model) -> None:

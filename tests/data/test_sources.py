@@ -150,3 +150,36 @@ def test_an_unreadable_recording_is_an_audio_error_whatever_its_kind(root: Path)
     for corpus in corpora:
         with pytest.raises(AudioError):
             corpus.utterances[0].read(0, 1000)
+
+
+def test_at_each_speed_a_recording_is_one_of_its_own(root: Path) -> None:
+    """A tone of 440 Hz becomes one of 484 Hz and a tenth shorter."""
+    tone = np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE).astype(np.float32)
+    folder = root / "tones"
+    folder.mkdir()
+    soundfile.write(folder / "tone.wav", tone, RATE)
+    corpus = open_corpus([SourceConfig("tones", "folder", speeds=(0.8, 1, 1.1), repeat=0.5)], root)
+    slow, plain, fast = corpus.utterances
+    assert [slow.name, plain.name, fast.name] == ["tone@0.8", "tone", "tone@1.1"]
+    assert corpus.samples.tolist() == [40_000, 32_000, 29_091]
+    assert corpus.repeats.tolist() == [0.5, 0.5, 0.5]
+    assert corpus.summary[0]["recordings"] == 1
+    for utterance, pitch in ((slow, 352), (plain, 440), (fast, 484)):
+        wave = utterance.read(0, utterance.samples)
+        assert len(wave) == utterance.samples
+        spectrum = np.abs(np.fft.rfft(wave))
+        assert np.argmax(spectrum) * RATE / len(wave) == pytest.approx(pitch, abs=1)
+    part = fast.read(8000, 4000)
+    assert len(part) == 4000
+    np.testing.assert_allclose(part[400:-400], fast.read(0, fast.samples)[8400:11_600], atol=0.02)
+    assert open_corpus([SourceConfig("tones", "folder")], root).fingerprint() != corpus.fingerprint()
+
+
+def test_what_is_too_short_at_its_fastest_is_dropped_at_every_speed(root: Path) -> None:
+    source = SourceConfig("voices/manifest.tsv", speeds=(0.9, 1.1))
+    samples = open_corpus([SourceConfig("voices/manifest.tsv")], root).samples
+    corpus = open_corpus([source], root, min_seconds=float(samples.min()) / RATE)
+    assert corpus.dropped == int((samples < samples.min() * 1.1).sum()) >= 1
+    assert corpus.samples.min() >= samples.min()
+    with pytest.raises(ConfigError, match="speeds must be numbers from"):
+        SourceConfig("voices/manifest.tsv", speeds=(0.1,))

@@ -115,6 +115,32 @@ def test_channel_statistics_travel_with_the_objective() -> None:
     assert float(model(output(), targets()).total) != float(objective(A)(output(), targets()).total)
 
 
+def test_a_teachers_frames_can_be_summarised_into_one_target() -> None:
+    """Mean and deviation of each recording's frames, then each brought to variance 1 over the corpus."""
+    pair = PairConfig("a", 2, 3, target_pool="mean_std")
+    rows = [targets()["a"].hidden_states[3][row, :frames] for row, frames in enumerate((8, 5))]
+    wanted = torch.stack([torch.cat([row.mean(0), row.std(0, unbiased=False)]) for row in rows])
+    item = objective(pair).aligned(output(), targets())[0]
+    assert item.name == "a/mse_mean_std/2-3"
+    assert item.prediction.shape == item.target.shape == (2, 1, 32)
+    assert item.mask.all()
+    assert torch.allclose(item.target[:, 0], wanted, atol=1e-4)
+    model = objective(dataclasses.replace(pair, target_norm="channel"))
+    model.measure(targets())
+    found = model.aligned(output(), targets())[0].target[:, 0]
+    # Of two recordings, one is a deviation above the mean and the other one below.
+    assert torch.allclose(found, (wanted[0] - wanted[1]).sign() * torch.tensor([[1.0], [-1.0]]), atol=0.02)
+
+
+def test_without_a_head_the_students_own_summary_is_the_teachers() -> None:
+    pair = PairConfig("a", 1, 1, target_pool="mean_std", head="none")
+    theirs = targets()["a"]
+    same = WavLMOutput((theirs.hidden_states[1], theirs.hidden_states[2]), theirs.lengths)
+    model = objective(pair)
+    assert not list(model.parameters())
+    assert float(model(same, {"a": theirs}).total) == 0
+
+
 def test_a_causal_teacher_of_the_same_geometry_is_paired_frame_by_frame() -> None:
     for front_pad in ("kernel-1", "kernel-stride"):
         model = tiny_model(front_pad=front_pad)

@@ -31,6 +31,19 @@ def test_other_courses(kind: str, middle: float, end: float) -> None:
     assert learning_rate(100, 100, 1.0, schedule) == pytest.approx(end)
 
 
+def test_a_cooldown_ends_a_constant_rate_and_leaves_what_was_before_alone() -> None:
+    schedule = ScheduleSettings("constant", warmup=10, final=0.2, cooldown=20)
+    rates = [learning_rate(step, 100, 1.0, schedule) for step in range(101)]
+    assert rates[10:81] == [1.0] * 71
+    assert rates[90] == pytest.approx(0.6)
+    assert rates[100] == pytest.approx(0.2)
+    shorter = [learning_rate(step, 80, 1.0, schedule) for step in range(81)]
+    assert shorter[:61] == rates[:61]
+    assert shorter[60:] == rates[80:]
+    with pytest.raises(ConfigError, match="cooldown ends a constant rate"):
+        ScheduleSettings("cosine", cooldown=20)
+
+
 def test_chunk_sizes_are_drawn_as_often_as_they_weigh() -> None:
     sampler = ChunkSampler(CHOICES, tiny_config(), seed=5)
     counts = Counter(sampler.draw(step) for step in range(4000))

@@ -20,6 +20,7 @@ from streaming_wavlm.errors import (
 )
 from streaming_wavlm.export import Tolerance, check, checking, export, open_exported
 from streaming_wavlm.export.metadata import KEY
+from streaming_wavlm.export.signature import input_names
 from tiny import tiny_model
 
 CASES = [
@@ -67,6 +68,15 @@ def test_a_file_computes_what_the_model_does(case, exported, model, speech) -> N
     assert [error.layer for error in errors] == [0, 1]
     limit = {"fp32": 1e-5, "bf16": 0.03, "int8": 0.04}[case[1]]
     assert max(error.relative_error for error in errors) < limit
+
+
+def test_convolutions_that_remember_nothing_stay_inside(speech, tmp_path) -> None:
+    pytest.importorskip("openvino")
+    model = tiny_model(dtype=torch.float32, chunk_ms=200, front_pad="kernel-stride", conv_pos=1, num_layers=1)
+    path = export(model, tmp_path, format="openvino")
+    assert "conv.4" in input_names(model.config)
+    assert not {"conv.5", "conv.6", "pos_conv"} & set(input_names(model.config))
+    assert check(path, model, speech)[0].relative_error < 1e-5
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

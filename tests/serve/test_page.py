@@ -14,6 +14,7 @@ import soundfile
 import torch
 
 from chromium import SAID, browser, found
+from lab_heads import head
 from live import CHUNKS, live, one_pass
 from streaming_wavlm import corpus, protocol
 from streaming_wavlm.protocol import Features
@@ -21,6 +22,7 @@ from streaming_wavlm.serve.access import Access
 from streaming_wavlm.serve.app import PAGE
 from tiny import tiny_model
 
+HEADS = ("words", "orders", "phones", "speakers")
 FILES = sorted(path.name for path in PAGE.iterdir())
 IDLE = "document.body.dataset.state === 'idle'"
 LANE = "streamingWavlm.lanes()[0]"
@@ -41,7 +43,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def server(model):
-    with live(model) as running:
+    with live(model, heads=[head(name) for name in HEADS]) as running:
         yield running
 
 
@@ -95,7 +97,7 @@ def click(tab, name: str) -> None:
 
 def constants() -> dict[str, int]:
     """The places of a header's fields, as the page's client has them."""
-    found = re.search(r"export const HEADER = \{(.*?)\};", (PAGE / "client.js").read_text(), re.DOTALL)
+    found = re.search(r"export const HEADER = \{(.*?)\};", (PAGE / "features.js").read_text(), re.DOTALL)
     assert found is not None
     return {name: int(value) for name, value in re.findall(r"(\w+): (\d+)", found[1])}
 
@@ -132,8 +134,8 @@ def test_the_pages_client_reads_a_header_as_the_server_writes_it() -> None:
     assert at["bytes"] == protocol.HEADER_BYTES
     assert [number("type", 1), number("layers", 2), number("dim", 4), number("frames", 4)] == [0, 2, 5, 3]
     assert [number("stream", 4), number("position", 8), number("compute", 4)] == [7, 2**33 + 9, 1234]
+    assert f'magic: "{data[:4].decode()}"' in (PAGE / "features.js").read_text()
     text = (PAGE / "client.js").read_text()
-    assert f'magic: "{data[:4].decode()}"' in text
     assert f"PROTOCOL = {protocol.VERSION};" in text
     assert f'PATH = "{protocol.PATH}"' in text
 
@@ -203,6 +205,33 @@ def test_two_streams_of_different_chunks_hear_the_same(page, model, wave, record
     assert page.run("streamingWavlm.lanes().length") == 1
 
 
+def test_what_heads_say_is_seen_and_read_out(page, recording) -> None:
+    page.choose("#speed", "Infinity")
+    page.give_file(recording)
+    page.wait(f"{LANE}.total")
+    sections = "[...document.querySelectorAll('.said')]"
+    told = page.run(f"{sections}.map((s) => s.querySelector('[data-is=name]').textContent)")
+    assert told == list(HEADS)
+    answers = page.run(f"{sections}.map((s) => s.querySelector('[data-is=label]').textContent)")
+    assert answers[0] in ("yes", "no", "other")
+    assert answers[1].count(" · ") == 1
+    assert set(answers[2].split()) <= {"SIL", "AA", "B"}
+    bars = page.run(f"[...{sections}[0].querySelectorAll('meter')].map((m) => [m.ariaLabel, m.value])")
+    assert {name for name, _ in bars} == {"yes", "no", "other"}
+    assert sum(share for _, share in bars) == pytest.approx(1, abs=1e-3)
+    assert page.run(f"{sections}.map((s) => s.querySelector('[role=status]').ariaLive)") == 4 * ["polite"]
+    page.wait(
+        f"{sections}.every((s) => s.querySelector('[role=status]').textContent"
+        " === s.querySelector('[data-is=label]').textContent)"
+    )
+    # What is drawn reaches from the first frame to the last, without a gap.
+    for row in page.run(f"Object.values({LANE}.heads).flatMap((h) => h.rows.map((r) => r.parts))"):
+        assert [part["begin"] for part in row] == [0, *(part["end"] for part in row[:-1])]
+        assert row[-1]["end"] == page.run(f"{LANE}.frames")
+    drawn = "(c) => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((x) => x)"
+    assert all(page.run(f"[...document.querySelectorAll('.track')].map({drawn})"))
+
+
 def test_a_lost_connection_is_gone_on_with(page, model, wave, recording) -> None:
     page.choose("#speed", "2")
     page.give_file(recording)
@@ -251,7 +280,7 @@ def test_nothing_is_wider_than_the_window(page, recording, width) -> None:
     page.wait("streamingWavlm.lanes().every((lane) => lane.frames > 10)")
     assert page.run("document.documentElement.scrollWidth <= innerWidth")
     outside = page.run(
-        "[...document.querySelectorAll('button, select, canvas, dd, figcaption')].filter((e) => "
+        "[...document.querySelectorAll('button, select, canvas, dd, figcaption, .said *')].filter((e) => "
         "e.getBoundingClientRect().right > document.documentElement.clientWidth).map((e) => e.outerHTML)"
     )
     assert outside == []

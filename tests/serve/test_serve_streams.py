@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 
 import numpy as np
@@ -13,6 +14,7 @@ from live import CHUNKS, collected, joined, live, one_pass, speech
 from streaming_wavlm.audio import Resampler
 from streaming_wavlm.client import AsyncClient, Client
 from streaming_wavlm.protocol import Features
+from streaming_wavlm.serve.batcher import Job
 from tiny import tiny_model
 
 ALL = (0, 1)
@@ -136,3 +138,17 @@ def test_the_asynchronous_client_says_the_same(server, model) -> None:
             return joined([event async for event in client.until_end()])
 
     np.testing.assert_allclose(asyncio.run(talk()), one_pass(model, wave), atol=1e-5)
+
+
+def test_what_a_step_leaves_behind_needs_no_garbage_collector(server) -> None:
+    """A job holds a state, which is large: in a cycle it would stay until the collector comes by."""
+    gc.collect()
+    gc.disable()
+    try:
+        with Client(server.url, layers=ALL, encoding="float32") as client:
+            client.send(speech(4.0))
+            client.flush()
+            assert collected(client).shape[1] == 200
+        assert sum(type(one) is Job for one in gc.get_objects()) <= 2
+    finally:
+        gc.enable()

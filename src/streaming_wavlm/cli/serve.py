@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .bearer import VARIABLE, add_token_option, read_token
+from .heads import add_head_options, open_heads
 from .options import CHECKPOINT_HELP, add_device_options, add_engine_options, load_engine, new_parser
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ LIMITS: tuple[tuple[str, int | float, str], ...] = (
     ("wait_ms", 4.0, "how long a chunk waits for company, while other streams are open"),
     ("parked", 64, "streams whose connection was lost, kept for their clients to come back"),
     ("parked_seconds", 60.0, "how long they are kept"),
+    ("parked_bytes", 2**30, "memory that they may take, all together; then the oldest is given up"),
     ("replay_bytes", 16 * 2**20, "features per stream that are kept in case they did not arrive"),
     ("drain_seconds", 10.0, "how long a server that is told to stop goes on with what it has taken"),
     ("stats_seconds", 2.0, "time between two messages about a stream; 0 for none"),
@@ -49,6 +51,7 @@ Ctrl-C let the streams finish what they have begun, and end it with status 0.
 examples:
   streaming-wavlm serve --checkpoint mini
   streaming-wavlm serve -k checkpoint.pt --port 8765 --chunk-ms 200,400 --threads 4
+  streaming-wavlm serve -k checkpoint.pt --head result/downstream/exp
   streaming-wavlm serve -k mini --host 0.0.0.0 --token-file token --certificate cert.pem --key key.pem
 """
 
@@ -79,6 +82,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--threads", type=_positive, metavar="N", help="of the model (default: torch's choice)"
     )
+    add_head_options(parser, "sent to clients that ask (default: digits with mini; none: none)")
     parser.add_argument(
         "--origin",
         action="append",
@@ -186,7 +190,8 @@ def _service(arguments: argparse.Namespace) -> Service:
         torch.set_num_threads(arguments.threads)
     sizes: tuple[int, ...] = arguments.chunk_ms
     arguments.chunk_ms = sizes[0] if sizes else None
-    return build_service(load_engine(arguments, arguments.checkpoint), sizes, limits)
+    heads = open_heads(arguments, arguments.checkpoint)
+    return build_service(load_engine(arguments, arguments.checkpoint), sizes, limits, heads)
 
 
 def _announce(url: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .bearer import add_token_option, read_token
+from .heads import add_head_options, open_heads
 from .options import (
     CHECKPOINT_HELP,
     add_device_options,
@@ -37,6 +38,7 @@ examples:
   streaming-wavlm stream mic
   streaming-wavlm stream speech.flac --realtime --out features.safetensors --layers all
   ffmpeg -i talk.mp4 -f s16le -ac 1 -ar 16000 - | streaming-wavlm stream - --jsonl --pool
+  streaming-wavlm stream mic --head digits
   streaming-wavlm stream mic --server http://127.0.0.1:8765
 """
 
@@ -76,6 +78,7 @@ def add_parser(subparsers: Any) -> None:
         "--pool", action="store_true", help="with --jsonl: and each layer's mean over the chunk"
     )
     parser.add_argument("--no-display", action="store_true", help="show nothing while it runs")
+    add_head_options(parser, "shown, and printed by --jsonl")
     add_token_option(parser)
     add_device_options(parser)
     add_engine_options(parser)
@@ -211,7 +214,15 @@ def _computer(arguments: argparse.Namespace, source: Source, token: str | None) 
 
     layers = _layers(arguments.layers)
     if arguments.server is None:
-        return LocalModel(load_engine(arguments, arguments.checkpoint), source.sample_rate, layers)
+        from ..heads.fit import require_fit
+
+        model = load_engine(arguments, arguments.checkpoint)
+        heads = open_heads(arguments, arguments.checkpoint) if arguments.head else []
+        for head in heads:
+            require_fit(head, model)
+        return LocalModel(model, source.sample_rate, layers, heads)
+    if arguments.head_seconds is not None:
+        raise InputError("--head-seconds is for heads in this process; a server's listen as long as it says")
     if layers is None:
         raise InputError("a server has to be asked for layers by their numbers, such as --layers 0,5,11")
     if arguments.config is not None:
@@ -222,6 +233,7 @@ def _computer(arguments: argparse.Namespace, source: Source, token: str | None) 
         chunk_ms=arguments.chunk_ms,
         layers=layers,
         dtype=arguments.save_dtype,
+        heads=tuple(arguments.head) or None,
     )
     return LiveServer(arguments.server, hello, token)
 

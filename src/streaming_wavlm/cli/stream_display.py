@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from .stream_colours import RunningComponents
@@ -40,6 +41,7 @@ class Display:
         self._components = RunningComponents()
         self._colours: deque[tuple[int, int, int]] = deque(maxlen=1000)
         self._drawn = 0.0
+        self._said: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -52,6 +54,7 @@ class Display:
         """Add a chunk to the strip: the last of its layers."""
         for red, green, blue in self._components.colours(chunk.array[-1]).tolist():
             self._colours.append((red, green, blue))
+        self._said |= {said["name"]: words(said) for said in chunk.said}
 
     def update(self, busy: float, drops: int, dropped_seconds: float, *, now: bool = False) -> None:
         """Draw, unless it was drawn a moment ago.
@@ -86,8 +89,20 @@ class Display:
         picture.append(f"{drops} ({dropped_seconds:.1f} s)" if drops else "0", "bold red" if drops else "")
         picture.append("   audio ", "dim")
         picture.append(f"{minutes:.0f}:{seconds:04.1f}\n")
+        for name, said in self._said.items():
+            picture.append(f"{name:8.20} ", "dim")
+            picture.append(f"{said}\n", "bold")
         picture.append_text(strip(list(self._colours), self._console.width))
         return picture
+
+
+def words(said: Mapping[str, Any]) -> str:
+    """Return what a head says of a chunk in a few words."""
+    if said["kind"] == "pooled":
+        return ", ".join(f"{one['label']} {one['scores'][one['label']]:.0%}" for one in said["slots"])
+    if said["kind"] == "frames":
+        return " ".join(label for label, _ in itertools.groupby(said["labels"]))
+    return ", ".join(f"{who} {shares[-1]:.0%}" for who, shares in said["scores"].items())
 
 
 def meter(level_db: float, peak_db: float) -> Text:

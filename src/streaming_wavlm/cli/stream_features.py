@@ -12,13 +12,16 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from ..audio import Samples
 from ..client import Client, Event
 from ..config import SAMPLE_RATE
+from ..heads import Head, HeadReader
 from ..protocol import Features, Hello
 from ..session import StreamSession
-from ..streaming import Streaming
+from ..streaming import Streaming, resolve_layers
 
 _POLL_SECONDS = 0.2
 
@@ -32,12 +35,14 @@ class Chunk:
         position: the place of the first frame in the stream.
         seconds: where in the stream the last frame ends.
         latency: from the moment its audio was complete until it was here, in seconds.
+        said: what heads say of it, as in ``head`` messages.
     """
 
     array: npt.NDArray[Any]
     position: int
     seconds: float
     latency: float
+    said: tuple[dict[str, Any], ...] = ()
 
 
 class Computer(Protocol):
@@ -73,11 +78,24 @@ class LocalModel:
         model: causal, in eval mode.
         sample_rate: of the packets.
         layers: to return; all when None.
+        heads: that listen as well.
     """
 
-    def __init__(self, model: Streaming[Any], sample_rate: int, layers: Sequence[int] | None) -> None:
-        self._session = StreamSession(model, sample_rate, layers=layers)
-        self.layers = self._session.layers
+    def __init__(
+        self,
+        model: Streaming[Any],
+        sample_rate: int,
+        layers: Sequence[int] | None,
+        heads: Sequence[Head] = (),
+    ) -> None:
+        everything = tuple(range(model.config.num_layers))
+        self.layers = everything if layers is None else resolve_layers(layers, len(everything))
+        # Heads hear all layers, whatever is wanted beside them.
+        self._session = StreamSession(model, sample_rate, layers=everything if heads else self.layers)
+        self._wanted = list(self.layers) if heads else slice(None)
+        self._reader = HeadReader({head.config.name: head.to(model.device) for head in heads})
+        self._heard = self._reader.begin()
+        self._chunk_frames = model.config.chunk_samples // model.config.hop
         self.dim = model.config.dim
         self.chunk_ms = model.config.chunk_ms
         self.busy = 0.0
@@ -108,13 +126,25 @@ class LocalModel:
         """Do nothing."""
 
     def _chunk(self, features: Any, began: float, arrived: float) -> list[Chunk]:
-        array = features.float().cpu().numpy()
+        end = self._session.frames
+        said = self._listen(features, end - features.shape[1])
+        array = features[self._wanted].float().cpu().numpy()
         now = time.monotonic()
         self.busy += now - began
         if not array.shape[1]:
             return []
-        end = self._session.frames
-        return [Chunk(array, end - array.shape[1], end * self._hop / SAMPLE_RATE, now - arrived)]
+        seconds = end * self._hop / SAMPLE_RATE
+        return [Chunk(array, end - array.shape[1], seconds, now - arrived, tuple(said))]
+
+    def _listen(self, features: Tensor, begin: int) -> list[dict[str, Any]]:
+        """Let the heads hear what came, chunk by chunk: a resampler's burst may be several."""
+        said: list[dict[str, Any]] = []
+        with torch.inference_mode():
+            for part in torch.split(features, self._chunk_frames, dim=1):
+                new, self._heard = self._reader.advance(list(part), self._heard, position=begin)
+                begin += part.shape[1]
+                said += new
+        return said
 
 
 class LiveServer:
@@ -142,6 +172,7 @@ class LiveServer:
         self._samples = 0
         # When how much of the stream had come, in seconds; for telling how old features are.
         self._arrivals: deque[tuple[float, float]] = deque()
+        self._said: list[dict[str, Any]] = []
         self._events: queue.SimpleQueue[tuple[float, Event | Exception]] = queue.SimpleQueue()
         self._over = threading.Event()
         self._reader = threading.Thread(target=self._read, name="features", daemon=True)
@@ -195,9 +226,13 @@ class LiveServer:
         if isinstance(event, Exception):
             raise event
         if not isinstance(event, Features):
+            if event["type"] == "head":
+                self._said.append({name: event[name] for name in event if name not in ("type", "stream")})
             return [], event["type"] == "end"
+        said, self._said = tuple(self._said), []
         self.busy += event.compute_us / 1e6
         seconds = (event.position + event.array.shape[1]) * self._frame_seconds
         while len(self._arrivals) > 1 and self._arrivals[0][0] < seconds - 1e-6:
             self._arrivals.popleft()
-        return [Chunk(np.asarray(event.array), event.position, seconds, came - self._arrivals[0][1])], False
+        latency = came - self._arrivals[0][1]
+        return [Chunk(np.asarray(event.array), event.position, seconds, latency, said)], False

@@ -84,6 +84,8 @@ class JsonLines:
             "latency_ms": round(1000 * chunk.latency, 3),
             "dropped_seconds": round(dropped_seconds, 4),
         }
+        if chunk.said:
+            values["heads"] = list(chunk.said)
         if self._pooled:
             means = chunk.array.astype(np.float32).mean(axis=1)
             values["pooled"] = [[round(float(value), 6) for value in layer] for layer in means]

@@ -17,6 +17,7 @@ examples:
   streaming-wavlm superb prepare asr --from /corpora/LibriSpeech
   streaming-wavlm superb run -m train -u streaming_wavlm_400ms -k mini -d voxceleb1 -n exp
   streaming-wavlm superb run -m evaluate -e result/downstream/exp
+  streaming-wavlm superb head result/downstream/exp --out head    for `serve --head head`, anywhere
   streaming-wavlm superb enable                                 plain `import s3prl.hub` has our upstreams
 """
 _PREPARE_EPILOG = """\
@@ -36,6 +37,15 @@ examples:
   streaming-wavlm superb prepare voxceleb1 --from embedded --out data/voxceleb1
   streaming-wavlm superb prepare asr --from mine.tsv
   streaming-wavlm superb prepare ss --from /corpora/Libri2Mix
+"""
+_HEAD_EPILOG = """\
+Writes head.json and model.safetensors: the head's layers, the names of its classes and the learned weights of
+the encoder's layers; no pickle, and S3PRL is not needed to run it. Takes heads of voxceleb1, speech_commands,
+emotion and fluent_commands, which pool over a running window, and of phone_linear and diarization.
+
+examples:
+  streaming-wavlm superb head result/downstream/exp --out head -k mini
+  streaming-wavlm serve -k mini --head head
 """
 _RUN_EPILOG = """\
 Takes the options of S3PRL's run_downstream.py (-h shows them), and --debug. The upstreams of this package:
@@ -68,6 +78,17 @@ def add_parser(subparsers: Any) -> None:
         "--seed", type=int, default=0, metavar="N", help="of splits and mixtures (default: 0)"
     )
     superb_report.add_parser(actions)
+    head = new_parser(
+        actions, "head", "take a trained head out of its experiment, for live streams", _HEAD_EPILOG
+    )
+    head.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="its folder, or a checkpoint in it")
+    head.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
+    head.add_argument(
+        "--name", metavar="NAME", help="by which clients ask for it (default: the experiment's)"
+    )
+    head.add_argument(
+        "-k", "--checkpoint", metavar="CHECKPOINT", help="it was trained on: others are warned of"
+    )
     for name, summary in (
         ("enable", "let plain `import s3prl.hub` in this environment know our upstreams"),
         ("disable", "undo enable"),
@@ -89,6 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
         return launch(_passed_on(arguments.arguments), debug=arguments.debug)
     if arguments.action == "prepare":
         return _prepare(arguments)
+    if arguments.action == "head":
+        return _head(arguments)
     if arguments.action == "report":
         return superb_report.run(arguments)
     return _enable(arguments) if arguments.action == "enable" else _disable(arguments)
@@ -98,6 +121,26 @@ def _passed_on(arguments: list[str]) -> list[str]:
     if {"-h", "--help"} & set(arguments):
         print(_RUN_EPILOG)
     return arguments
+
+
+def _head(arguments: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from ..heads import save_head
+    from ..heads.fit import require_fit
+    from ..loading import load
+    from ..superb.trained_head import trained_head
+
+    head = trained_head(arguments.experiment, arguments.name)
+    if arguments.checkpoint is not None:
+        model = load(arguments.checkpoint)
+        require_fit(head, model)
+        head.config = replace(head.config, weights=model.mark())
+    save_head(head, arguments.out)
+    asked = "; ".join(f"{slot.name}: {len(slot.labels)} classes" for slot in head.config.slots)
+    print(f"{arguments.out}: {head.config.name}, {head.config.task}, {asked}")
+    print(f"next: streaming-wavlm serve -k {arguments.checkpoint or 'CHECKPOINT'} --head {arguments.out}")
+    return 0
 
 
 def _prepare(arguments: argparse.Namespace) -> int:

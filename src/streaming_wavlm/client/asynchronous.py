@@ -8,10 +8,9 @@ from typing import Any, Self
 
 import numpy.typing as npt
 
-from ..errors import ServerError
 from ..protocol import Hello
 from .conversation import Conversation, Event
-from .dialling import connection_errors, headers, refused, stream_url, websockets
+from .dialling import Endpoint, connection_errors, failures, is_final, refused, stream_url, websockets
 
 
 class AsyncClient:
@@ -38,10 +37,7 @@ class AsyncClient:
         timeout: float = 10.0,
         **fields: Any,
     ) -> None:
-        self._url = stream_url(url)
-        self._headers = headers(token)
-        self._retries = retries
-        self._timeout = timeout
+        self._server = Endpoint(stream_url(url), token, retries, timeout)
         self._talk = Conversation(hello or Hello(**fields))
         self._lock = asyncio.Lock()
         self._socket: Any = None
@@ -66,6 +62,16 @@ class AsyncClient:
         """
         async with self._lock:
             await self._say(self._talk.audio(samples))
+
+    async def send_encoded(self, data: bytes) -> None:
+        """Send bytes of an Ogg/Opus stream, cut anywhere; the hello has ``encoding="ogg-opus"``.
+
+        Raises:
+            ServerError: the connection is lost for good.
+        """
+        async with self._lock:
+            for part in self._talk.encoded(data):
+                await self._say(part)
 
     async def flush(self) -> None:
         """End the stream: the rest of its features come, then an ``end`` message; then another begins.
@@ -127,37 +133,30 @@ class AsyncClient:
     async def _again(self, error: Exception) -> None:
         """Connect once more and go on."""
         why: Exception = error
-        lost: tuple[type[Exception], ...] = (ServerError, *connection_errors())
-        for attempt in range(self._retries):
-            await asyncio.sleep(0.1 * 2**attempt)
+        for pause in self._server.pauses():
+            await asyncio.sleep(pause)
             try:
                 self._socket = await self._dial()
                 for data in self._talk.again():
                     await self._socket.send(data)
-            except lost as failed:
+            except failures() as failed:
                 why = failed
-                if isinstance(failed, ServerError) and failed.__cause__ is None:
+                if is_final(failed):
                     break
                 continue
             return
-        raise ServerError(f"the connection to {self._url} is lost: {why}") from error
+        raise self._server.lost(why) from error
 
     async def _dial(self) -> Any:
         try:
-            socket = await websockets().asyncio.client.connect(
-                self._url,
-                additional_headers=self._headers,
-                open_timeout=self._timeout,
-                max_size=None,
-                compression=None,
-            )
+            socket = await websockets().asyncio.client.connect(self._server.url, **self._server.options)
         except connection_errors() as error:
-            raise refused(self._url, error) from error
+            raise refused(self._server.url, error) from error
         try:
             await socket.send(self._talk.hello())
-            event = self._talk.take(await asyncio.wait_for(socket.recv(), self._timeout))
+            async with asyncio.timeout(self._server.timeout):
+                event = self._talk.take(await socket.recv())
         except connection_errors() as error:
-            raise refused(self._url, error) from error
-        if not isinstance(event, dict) or event["type"] != "ready":
-            raise ServerError(f"{self._url} answered a hello with something else; is it a live server?")
+            raise refused(self._server.url, error) from error
+        self._server.require_ready(event)
         return socket

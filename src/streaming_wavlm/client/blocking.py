@@ -11,10 +11,9 @@ from typing import Any, Self
 
 import numpy.typing as npt
 
-from ..errors import ServerError
 from ..protocol import Hello
 from .conversation import Conversation, Event
-from .dialling import connection_errors, headers, refused, stream_url, websockets
+from .dialling import Endpoint, connection_errors, failures, is_final, refused, stream_url, websockets
 
 
 class Client:
@@ -44,10 +43,7 @@ class Client:
         timeout: float = 10.0,
         **fields: Any,
     ) -> None:
-        self._url = stream_url(url)
-        self._headers = headers(token)
-        self._retries = retries
-        self._timeout = timeout
+        self._server = Endpoint(stream_url(url), token, retries, timeout)
         self._talk = Conversation(hello or Hello(**fields))
         self._arrived: deque[Event] = deque()
         self._lock = threading.RLock()
@@ -67,6 +63,16 @@ class Client:
         """
         with self._lock:
             self._say(self._talk.audio(samples))
+
+    def send_encoded(self, data: bytes) -> None:
+        """Send bytes of an Ogg/Opus stream, cut anywhere; the hello has ``encoding="ogg-opus"``.
+
+        Raises:
+            ServerError: the connection is lost for good.
+        """
+        with self._lock:
+            for part in self._talk.encoded(data):
+                self._say(part)
 
     def flush(self) -> None:
         """End the stream: the rest of its features come, then an ``end`` message; then another begins.
@@ -143,40 +149,32 @@ class Client:
     def _again(self, error: Exception) -> None:
         """Connect once more and go on."""
         why: Exception = error
-        lost: tuple[type[Exception], ...] = (ServerError, *connection_errors())
-        for attempt in range(self._retries):
-            time.sleep(0.1 * 2**attempt)
+        for pause in self._server.pauses():
+            time.sleep(pause)
             try:
                 self._socket = self._dial()
                 for data in self._talk.again():
                     self._socket.send(data)
-            except lost as failed:
+            except failures() as failed:
                 why = failed
-                if isinstance(failed, ServerError) and failed.__cause__ is None:
+                if is_final(failed):
                     break
                 continue
             return
-        raise ServerError(f"the connection to {self._url} is lost: {why}") from error
+        raise self._server.lost(why) from error
 
     def _dial(self) -> Any:
         self._connection.close()
         try:
             socket = self._connection.enter_context(
-                websockets().sync.client.connect(
-                    self._url,
-                    additional_headers=self._headers,
-                    open_timeout=self._timeout,
-                    max_size=None,
-                    compression=None,
-                )
+                websockets().sync.client.connect(self._server.url, **self._server.options)
             )
         except connection_errors() as error:
-            raise refused(self._url, error) from error
+            raise refused(self._server.url, error) from error
         try:
             socket.send(self._talk.hello())
-            event = self._talk.take(socket.recv(timeout=self._timeout))
+            event = self._talk.take(socket.recv(timeout=self._server.timeout))
         except connection_errors() as error:
-            raise refused(self._url, error) from error
-        if not isinstance(event, dict) or event["type"] != "ready":
-            raise ServerError(f"{self._url} answered a hello with something else; is it a live server?")
+            raise refused(self._server.url, error) from error
+        self._server.require_ready(event)
         return socket

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ProtocolError, ServerError
-from ..protocol import ENCODINGS, Features, Hello, message, parse
+from ..protocol import MAX_SERVER_TEXT, OGG_OPUS, SAMPLE_TYPES, Features, Hello, message, parse
 
 # The features of a stream, or a message: a dict with a "type".
 Event = Features | dict[str, Any]
@@ -19,6 +19,10 @@ Event = Features | dict[str, Any]
 # The server's resampler and last frame hold so much back; audio of that age is kept for another second.
 _HELD_BACK_SECONDS = 1.5
 _HOP, _RATE = 320, 16_000
+# Of a second of Opus at the highest bit rate that speech needs.
+_OPUS_BYTES = 16_000
+# A server takes so much audio in a message, and no more, of the lowest rate that speech can do with.
+_OPUS_PART = 4096
 
 
 @dataclass
@@ -47,19 +51,18 @@ class Conversation:
 
     def __init__(self, hello: Hello, keep_seconds: float = 120.0) -> None:
         self._hello = hello
-        self._sample_bytes = ENCODINGS[hello.encoding].itemsize
-        self._keep = int(keep_seconds * hello.sample_rate)
+        # What the server counts of a stream: samples, or bytes of one that is compressed.
+        self._compressed = hello.encoding == OGG_OPUS
+        self._sample_bytes = 1 if self._compressed else SAMPLE_TYPES[hello.encoding].itemsize
+        self._keep = int(keep_seconds * (_OPUS_BYTES if self._compressed else hello.sample_rate))
         self._sending = 0
         self._outgoing: dict[int, _Outgoing] = {0: _Outgoing()}
         self.ready: dict[str, Any] = {}
         # What arrives next: the number of the stream and the frame.
         self.stream = 0
         self.position = 0
-
-    @property
-    def sending(self) -> int:
-        """The number of the stream that audio goes to."""
-        return self._sending
+        # Up to which stream and frame each head was heard.
+        self._heard: dict[str, tuple[int, int]] = {}
 
     def hello(self) -> str:
         """Return the first message of a connection: a beginning, or the wish to go on."""
@@ -77,11 +80,26 @@ class Conversation:
         Raises:
             ProtocolError: it is something else.
         """
+        if self._compressed:
+            raise ProtocolError("the hello speaks of Ogg/Opus: its bytes are sent with send_encoded")
         if samples.ndim != 1 or (samples.dtype != np.int16 and samples.dtype.kind != "f"):
             raise ProtocolError(
                 f"audio is mono [samples], floating point or int16, got {samples.dtype} {list(samples.shape)}"
             )
-        data = _encoded(samples, self._hello.encoding)
+        return self._kept(_encoded(samples, self._hello.encoding))
+
+    def encoded(self, data: bytes) -> Iterator[bytes]:
+        """Yield messages for bytes of an Ogg/Opus stream.
+
+        Raises:
+            ProtocolError: the hello speaks of samples.
+        """
+        if not self._compressed:
+            raise ProtocolError(f"the hello speaks of {self._hello.encoding}: samples are sent with send")
+        for begin in range(0, len(data), _OPUS_PART):
+            yield self._kept(data[begin : begin + _OPUS_PART])
+
+    def _kept(self, data: bytes) -> bytes:
         outgoing = self._outgoing[self._sending]
         outgoing.packets.append(data)
         while len(outgoing.packets) > 1 and self._length(outgoing) > self._keep:
@@ -121,7 +139,7 @@ class Conversation:
             self.position += frames
             self._forget()
             return features
-        values = parse(data)
+        values = parse(data, MAX_SERVER_TEXT)
         if values["type"] == "ready":
             self.ready = values
         elif values["type"] == "error":
@@ -131,6 +149,8 @@ class Conversation:
                 return None
             self._outgoing.pop(self.stream, None)
             self.stream, self.position = self.stream + 1, 0
+        elif values["type"] == "head" and not self._is_news(values):
+            return None
         return values
 
     def again(self) -> Iterator[bytes | str]:
@@ -148,11 +168,26 @@ class Conversation:
                 raise ServerError("the connection was lost for too long: its audio is no longer kept")
             data = b"".join(outgoing.packets)[missing * self._sample_bytes :]
             # In parts that any server takes.
-            part = int(self.ready.get("packet_bytes", 2**16)) // 2 // self._sample_bytes * self._sample_bytes
+            part = (
+                _OPUS_PART
+                if self._compressed
+                else int(self.ready.get("packet_bytes", 2**16))
+                // 2
+                // self._sample_bytes
+                * self._sample_bytes
+            )
             for begin in range(0, len(data), part):
                 yield data[begin : begin + part]
             if outgoing.flushed:
                 yield message("flush")
+
+    def _is_news(self, said: dict[str, Any]) -> bool:
+        """Whether what a head said was not heard before the connection was lost, or dropped by a reset."""
+        place, name = (said.get("stream", 0), said.get("position", 0)), str(said.get("name"))
+        if place[0] != self.stream or place <= self._heard.get(name, (-1, 0)):
+            return False
+        self._heard[name] = place
+        return True
 
     def _next(self) -> None:
         self._sending += 1
@@ -163,6 +198,8 @@ class Conversation:
 
     def _forget(self) -> None:
         """Drop audio whose features are here, or on their way for sure."""
+        if self._compressed:  # nobody knows which bytes a frame came from
+            return
         rate = self._hello.sample_rate
         safe = self.position * _HOP * rate // _RATE - int(_HELD_BACK_SECONDS * rate)
         outgoing = self._outgoing.get(self.stream)
@@ -175,7 +212,7 @@ class Conversation:
 
 
 def _encoded(samples: npt.NDArray[Any], encoding: str) -> bytes:
-    dtype = ENCODINGS[encoding]
+    dtype = SAMPLE_TYPES[encoding]
     if encoding == "pcm16":
         if samples.dtype != np.int16:
             samples = np.clip(np.round(samples * 32768.0), -32768, 32767)

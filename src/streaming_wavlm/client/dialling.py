@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,6 +11,55 @@ from ..errors import MissingDependencyError, ServerError
 from ..protocol import PATH
 
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A server, and how patiently it is called.
+
+    Attributes:
+        url: of its streams.
+        token: bearer token.
+        retries: attempts to connect again after a lost connection.
+        timeout: seconds that connecting, or waiting for a reply, may take.
+    """
+
+    url: str
+    token: str | None
+    retries: int
+    timeout: float
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What both of the library's clients take to connect."""
+        return {
+            "additional_headers": headers(self.token),
+            "open_timeout": self.timeout,
+            "max_size": None,
+            "compression": None,
+        }
+
+    def pauses(self) -> list[float]:
+        """Return the seconds to wait before each attempt."""
+        return [0.1 * 2**attempt for attempt in range(self.retries)]
+
+    def require_ready(self, event: Any) -> None:
+        """Require that the answer to a hello was a ``ready``.
+
+        Raises:
+            ServerError: it was not.
+        """
+        if not isinstance(event, dict) or event["type"] != "ready":
+            raise ServerError(f"{self.url} answered a hello with something else; is it a live server?")
+
+    def lost(self, why: Exception) -> ServerError:
+        """Return an error that says that nothing helped."""
+        return ServerError(f"the connection to {self.url} is lost: {why}")
+
+
+def is_final(error: Exception) -> bool:
+    """Tell whether the server itself said no: another attempt would not change that."""
+    return isinstance(error, ServerError) and error.__cause__ is None
 
 
 def websockets() -> Any:
@@ -32,6 +82,11 @@ def connection_errors() -> tuple[type[Exception], ...]:
     """Return what the library raises when a connection cannot be had, or is lost."""
     exceptions = websockets().exceptions
     return (OSError, TimeoutError, exceptions.WebSocketException)
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """Return what may come of connecting again."""
+    return (ServerError, *connection_errors())
 
 
 def stream_url(url: str) -> str:

@@ -24,6 +24,8 @@ class SourceConfig:
         where: for ``"tsv"``, column → the values to keep.
         exclude: for ``"tsv"``, column → the values to leave out.
         repeat: how often each recording is seen in an epoch; 0.5 is a random half of them, a new one each.
+        speeds: how fast each recording is played, once at each of these, as if they were recordings of their
+            own: 1.1 is a tenth faster and higher.
     """
 
     path: str
@@ -32,8 +34,12 @@ class SourceConfig:
     where: dict[str, tuple[str, ...]] = field(default_factory=dict)
     exclude: dict[str, tuple[str, ...]] = field(default_factory=dict)
     repeat: float = 1.0
+    speeds: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "speeds", tuple(self.speeds))
+        if not self.speeds or not all(0.5 <= speed <= 2 for speed in self.speeds):
+            raise ConfigError(f"speeds must be numbers from 0.5 to 2, at least one, got {list(self.speeds)}")
         if self.repeat <= 0:
             raise ConfigError(f"repeat must be above 0, got {self.repeat}; leave the source out instead")
         if self.kind != "tsv" and (self.where or self.exclude or self.base):

@@ -16,7 +16,7 @@ from streaming_wavlm.config import SAMPLE_RATE
 from .config import SourceConfig
 from .errors import DataError
 from .sources import read_source
-from .utterance import Utterance
+from .utterance import SpedUtterance, Utterance
 
 _SECONDS_PER_HOUR = 3600
 
@@ -30,7 +30,7 @@ class Corpus:
         samples: the length of each at 16 kHz, int64.
         repeats: how often each is seen in an epoch, float64.
         dropped: recordings that were too short.
-        summary: of each source, its path, recordings and hours.
+        summary: of each source, its path, recordings and hours, each recording once at whatever speeds.
     """
 
     utterances: tuple[Utterance, ...]
@@ -41,7 +41,7 @@ class Corpus:
 
     @property
     def hours(self) -> float:
-        """Hours of audio, each recording once."""
+        """Hours of audio, each recording once at each of its speeds."""
         return float(self.samples.sum()) / SAMPLE_RATE / _SECONDS_PER_HOUR
 
     def fingerprint(self) -> str:
@@ -68,7 +68,7 @@ def open_corpus(sources: Sequence[SourceConfig], root: str | Path = ".", min_sec
     Args:
         sources: where the recordings come from.
         root: the folder that the sources' paths are relative to.
-        min_seconds: shorter recordings are dropped and counted.
+        min_seconds: recordings that are shorter at any of their speeds are dropped and counted.
 
     Raises:
         DataError: a source cannot be read, or nothing is left.
@@ -80,17 +80,23 @@ def open_corpus(sources: Sequence[SourceConfig], root: str | Path = ".", min_sec
     dropped = 0
     for source in sources:
         found = read_source(source, root)
-        kept = [utterance for utterance in found if utterance.samples >= min_seconds * SAMPLE_RATE]
+        shortest = min_seconds * SAMPLE_RATE * max(source.speeds)
+        kept = [utterance for utterance in found if utterance.samples >= shortest]
         dropped += len(found) - len(kept)
-        utterances += kept
-        repeats += [source.repeat] * len(kept)
+        for speed in source.speeds:
+            utterances += kept if speed == 1 else [SpedUtterance(utterance, speed) for utterance in kept]
+            repeats += [source.repeat] * len(kept)
         seconds = sum(utterance.samples for utterance in kept) / SAMPLE_RATE
         summary.append(
             {
-                "path": source.path, "recordings": len(kept), "hours": round(seconds / _SECONDS_PER_HOUR, 3),
-                "repeat": source.repeat, "where": {key: list(value) for key, value in source.where.items()},
+                "path": source.path,
+                "recordings": len(kept),
+                "hours": round(seconds / _SECONDS_PER_HOUR, 3),
+                "repeat": source.repeat,
+                "speeds": list(source.speeds),
+                "where": {key: list(value) for key, value in source.where.items()},
             }
-        )  # fmt: skip
+        )
     if not utterances:
         raise DataError(f"no recording is as long as min_seconds ({min_seconds:g} s); {dropped} are shorter")
     samples = np.array([utterance.samples for utterance in utterances], dtype=np.int64)

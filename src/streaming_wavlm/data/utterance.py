@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import soundfile
 
+from streaming_wavlm.config import SAMPLE_RATE
 from streaming_wavlm.errors import AudioError
 
 from .decode import Wave, read_segment, to_mono
@@ -84,14 +86,35 @@ class SharUtterance:
         return to_mono(wave, rate, f"{self.name} in {self.archive}")[start : start + samples]
 
 
+@dataclass(frozen=True, slots=True)
+class SpedUtterance:
+    """A recording played faster or slower, by resampling: in another voice."""
+
+    utterance: Utterance
+    speed: float
+
+    @property
+    def name(self) -> str:
+        """The recording's name and the speed."""
+        return f"{self.utterance.name}@{self.speed:g}"
+
+    @property
+    def samples(self) -> int:
+        """Its length at this speed."""
+        return round(self.utterance.samples / self.speed)
+
+    def read(self, start: int, samples: int) -> Wave:
+        """Return part of the recording; see :meth:`Utterance.read`."""
+        wave = self.utterance.read(round(start * self.speed), math.ceil(samples * self.speed))
+        return to_mono(wave[:, None], round(SAMPLE_RATE * self.speed), self.name)[:samples]
+
+
 def cut_audio(cut: Any, start: int, samples: int) -> Wave:
     """Return part of a Lhotse cut at 16 kHz.
 
     Raises:
         AudioError: Lhotse cannot read it, for whatever reason.
     """
-    from streaming_wavlm.config import SAMPLE_RATE
-
     try:
         begin = start / SAMPLE_RATE
         length = min(samples / SAMPLE_RATE, cut.duration - begin)

@@ -11,6 +11,9 @@ from .losses import in_full_precision
 
 Pool = Literal["auto", "none", "mean", "mean_std", "running_mean", "running_mean_std"]
 POOLS: tuple[str, ...] = ("auto", "none", "mean", "mean_std", "running_mean", "running_mean_std")
+# What a teacher's frames can be summarised by.
+TargetPool = Literal["none", "mean", "mean_std"]
+TARGET_POOLS: tuple[str, ...] = ("none", "mean", "mean_std")
 # Below the square root: its slope is infinite at 0.
 _EPSILON = 1e-5
 

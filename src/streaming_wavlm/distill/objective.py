@@ -13,7 +13,7 @@ from ..errors import ConfigError, InputError
 from ..output import WavLMOutput
 from .alignment import aligned_targets, teacher_indices
 from .geometry import student_geometry
-from .heads import Head
+from .heads import Head, pool
 from .losses import INDIRECT, LossFunction, loss_function
 from .objective_config import ObjectiveConfig, PairConfig
 from .target_norm import MEASURED, Average, ChannelNorm, normalised
@@ -80,7 +80,7 @@ class Objective(nn.Module):
         )
         measured = [pair for pair in self.pairs if pair.target_norm in MEASURED]
         self.norms = nn.ModuleDict(
-            {_key(pair): ChannelNorm(self.teachers[pair.teacher].dim) for pair in measured}
+            {_key(pair): ChannelNorm(_target_dim(pair, self.teachers[pair.teacher])) for pair in measured}
         )
         self.codebooks = nn.ModuleDict(
             {
@@ -138,7 +138,7 @@ class Objective(nn.Module):
         wanted = self._wanted(pair, targets)
         if _key(pair) in self.norms:
             wanted = self.norms[_key(pair)](wanted)
-        if targets.geometry is None:
+        if targets.geometry is None or pair.target_pool != "none":
             mask = (exists & (targets.lengths > 0)[:, None])[:, : prediction.shape[1]]
             target = wanted.expand(-1, prediction.shape[1], -1)
         else:
@@ -175,7 +175,8 @@ class Objective(nn.Module):
         """
         for pair, norm in self._norms():
             found = self._targets(pair, targets)
-            norm.measure(self._wanted(pair, found), found.lengths, average)
+            wanted = self._wanted(pair, found)
+            norm.measure(wanted, found.lengths.clamp(max=wanted.shape[1]), average)
 
     def sample(self, targets: Mapping[str, Targets], gather: Gather | None = None) -> None:
         """Take a batch into the sample of the loss ``"units"``, after all batches were measured.
@@ -214,7 +215,11 @@ class Objective(nn.Module):
 
     def _wanted(self, pair: PairConfig, targets: Targets) -> Tensor:
         layer = _resolved(pair.teacher_layer, self.teachers[pair.teacher].num_layers, first=0)
-        return normalised(targets.layer(layer), targets.lengths, pair.target_norm)
+        wanted = normalised(targets.layer(layer), targets.lengths, pair.target_norm)
+        if pair.target_pool == "none":
+            return wanted
+        frames = torch.arange(wanted.shape[1], device=wanted.device)
+        return pool(wanted, frames < targets.lengths[:, None], pair.target_pool)
 
     def _targets(self, pair: PairConfig, targets: Mapping[str, Targets]) -> Targets:
         if pair.teacher not in targets:
@@ -227,7 +232,12 @@ class Objective(nn.Module):
         _resolved(pair.student_layer, self.student.num_layers, f"the student layer of {pair.name}")
         _resolved(pair.teacher_layer, teacher.num_layers, f"the teacher layer of {pair.name}", first=0)
         pooling = pair.pool
-        once = teacher.geometry is None
+        if teacher.geometry is None and pair.target_pool != "none":
+            raise ConfigError(
+                f"{pair.name}: target_pool {pair.target_pool!r} has nothing to summarise, for this teacher "
+                "speaks once per recording; leave target_pool out"
+            )
+        once = teacher.geometry is None or pair.target_pool != "none"
         if pooling == "auto":
             pooling = "mean_std" if once else "none"
         if once != (pooling != "none") or (
@@ -235,20 +245,21 @@ class Objective(nn.Module):
         ):
             raise ConfigError(
                 f"{pair.name}: pool {pair.pool!r}, loss {pair.loss!r} and target_norm "
-                f"{pair.target_norm!r} do not fit a teacher that speaks "
+                f"{pair.target_norm!r} do not fit a target that there is "
                 f"{'once per recording' if once else 'at every frame'}"
             )
         if pair.loss == "units":
             return Head(self.student.dim, pair.units, linear=True)
-        fits = self.student.dim == teacher.dim and not pooling.endswith("_std")
+        width, target_dim = self.student.dim, _target_dim(pair, teacher)
+        fits = (2 * width if pooling.endswith("_std") else width) == target_dim
         free = fits or pair.loss == "gram"
         if pair.head == "none" and not free:
             raise ConfigError(
-                f"{pair.name}: without a head the student's {self.student.dim} channels (twice as many with "
-                f'"_std") must be the teacher\'s {teacher.dim}; use head: linear'
+                f"{pair.name}: without a head the student's {width} channels (twice as many with "
+                f'"_std") must be the target\'s {target_dim}; use head: linear'
             )
         linear = pair.head == "linear" or (pair.head == "auto" and (pooling != "none" or not free))
-        return Head(self.student.dim, teacher.dim, linear, pooling)
+        return Head(width, target_dim, linear, pooling)
 
 
 def averaged_counts(counts: list[Tensor], average: Average | None) -> Tensor:
@@ -267,6 +278,10 @@ def averaged_counts(counts: list[Tensor], average: Average | None) -> Tensor:
 def _key(pair: PairConfig) -> str:
     """A pair's name as a module may be called."""
     return pair.name.replace(".", "_")
+
+
+def _target_dim(pair: PairConfig, teacher: TeacherSpec) -> int:
+    return 2 * teacher.dim if pair.target_pool == "mean_std" else teacher.dim
 
 
 def _known(teachers: Mapping[str, TeacherSpec], name: str) -> TeacherSpec:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..errors import ConfigError
-from .heads import POOLS, Pool
+from .heads import POOLS, TARGET_POOLS, Pool, TargetPool
 from .losses import INDIRECT, LOSS_KINDS, LossKind
 from .target_norm import TARGET_NORMS, TargetNorm
 
@@ -28,12 +28,15 @@ class PairConfig:
         loss: see :func:`streaming_wavlm.distill.losses.loss_function`.
         weight: what the loss is multiplied with in the sum.
         head: ``"linear"``, ``"none"``, or ``"auto"``: a linear map where the widths differ or time is pooled.
-        pool: how the student's frames are summarised for a teacher that speaks once per recording; ``"auto"``
-            is ``"mean_std"`` for such a teacher.
+        pool: how the student's frames are summarised for a target that there is once per recording;
+            ``"auto"`` is ``"mean_std"`` for such a target.
+        target_pool: make one target of the teacher's frames: their ``"mean"``, or ``"mean_std"``, mean and
+            standard deviation side by side; ``"none"`` compares frame by frame.
         shift: teacher frames to look on from the one that has heard the same.
         target_norm: normalise each target frame over its width (``"layer"``), each channel over the recording
             (``"instance"``) or over the corpus (``"channel"``), or first each frame, then each channel over
-            the corpus (``"layer_channel"``).
+            the corpus (``"layer_channel"``). Where the teacher's frames are pooled, each frame is normalised
+            before and each channel of the summary after.
         window: frames within which ``"gram"`` compares.
         units: how many classes ``"units"`` sorts the target's frames into.
 
@@ -48,6 +51,7 @@ class PairConfig:
     weight: float = 1.0
     head: HeadKind = "auto"
     pool: Pool = "auto"
+    target_pool: TargetPool = "none"
     shift: int = 0
     target_norm: TargetNorm = "none"
     window: int = 50
@@ -57,8 +61,12 @@ class PairConfig:
         if self.student_layer == 0:
             raise ConfigError("student_layer counts from 1 (or from -1, the last), got 0")
         for name, allowed in (
-            ("loss", LOSS_KINDS), ("head", HEAD_KINDS), ("pool", POOLS), ("target_norm", TARGET_NORMS)
-        ):  # fmt: skip
+            ("loss", LOSS_KINDS),
+            ("head", HEAD_KINDS),
+            ("pool", POOLS),
+            ("target_pool", TARGET_POOLS),
+            ("target_norm", TARGET_NORMS),
+        ):
             one_of(name, getattr(self, name), allowed)
         if not self.weight > 0:
             raise ConfigError(
@@ -76,9 +84,10 @@ class PairConfig:
 
     @property
     def name(self) -> str:
-        """How the pair is called in logs: teacher, loss, student's layer, teacher's layer and shift."""
+        """How the pair is called in logs: teacher, loss, pooling, student's layer, teacher's layer, shift."""
+        pooled = "" if self.target_pool == "none" else f"_{self.target_pool}"
         shift = f"{self.shift:+d}" if self.shift else ""
-        return f"{self.teacher}/{self.loss}/{self.student_layer}-{self.teacher_layer}{shift}"
+        return f"{self.teacher}/{self.loss}{pooled}/{self.student_layer}-{self.teacher_layer}{shift}"
 
 
 @dataclass(frozen=True)

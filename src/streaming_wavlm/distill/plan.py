@@ -124,8 +124,9 @@ def _pairs(shop: Workshop) -> list[tuple[str, str]]:
     return [
         (
             "learns" if number == 0 else "",
-            f"layer {pair.student_layer} from {pair.teacher} {pair.teacher_layer}: {pair.loss}, "
-            f"weight {pair.weight:g}",
+            f"layer {pair.student_layer} from {pair.teacher} {pair.teacher_layer}: {pair.loss}"
+            + ("" if pair.target_pool == "none" else f" of each recording's {pair.target_pool}")
+            + f", weight {pair.weight:g}",
         )
         for number, pair in enumerate(objective.pairs)
     ]

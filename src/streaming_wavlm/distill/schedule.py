@@ -25,7 +25,8 @@ def learning_rate(step: int, steps: int, peak: float, schedule: ScheduleSettings
     if step < schedule.warmup:
         return peak * (step + 1) / (schedule.warmup + 1)
     if schedule.kind == "constant":
-        return peak
+        left = min(1.0, (steps - step) / schedule.cooldown) if schedule.cooldown else 1.0
+        return peak * (schedule.final + (1 - schedule.final) * left)
     done = min(1.0, (step - schedule.warmup) / max(1, steps - schedule.warmup))
     left = (1 + math.cos(math.pi * done)) / 2 if schedule.kind == "cosine" else 1 - done
     return peak * (schedule.final + (1 - schedule.final) * left)

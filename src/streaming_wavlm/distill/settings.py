@@ -71,17 +71,23 @@ class ScheduleSettings:
         kind: after the warm-up: ``"cosine"`` or ``"linear"`` down to the end, or ``"constant"``.
         warmup: steps over which it rises from 0.
         final: what is left of it in the end, as a share.
+        cooldown: the last steps of ``"constant"``, over which it falls evenly to ``final``. Until they begin,
+            ``steps`` can still be changed: the run goes on as if it had been so from the start.
     """
 
     kind: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: int = 0
     final: float = 0.1
+    cooldown: int = 0
 
     def __post_init__(self) -> None:
-        if self.warmup < 0 or not 0 <= self.final <= 1:
+        if min(self.warmup, self.cooldown) < 0 or not 0 <= self.final <= 1:
             raise ConfigError(
-                f"warmup must be from 0 and final from 0 to 1, got {self.warmup} and {self.final}"
+                "warmup and cooldown must be from 0 and final from 0 to 1, got "
+                f"{self.warmup}, {self.cooldown} and {self.final}"
             )
+        if self.cooldown and self.kind != "constant":
+            raise ConfigError(f"cooldown ends a constant rate; {self.kind!r} falls all the way by itself")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from ..errors import EngineError, StreamingWavLMError
 from ..files import replacing
 from ..model import StreamingWavLM
 from ..streaming import Streaming
-from .available import ENGINES, why_not
+from .available import ENGINES, EXPORTING, why_not
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +86,8 @@ def _measured(model: StreamingWavLM, precision: str, build: Build) -> Choice:
     left_out: dict[str, str] = {}
     for engine in ENGINES[1:]:
         reason = why_not(engine, precision, model)
+        if reason is None and engine in EXPORTING:
+            reason = EngineError("it exports the model first, each time it is loaded: ask for it by name")
         if reason is None:
             try:
                 own = copy.deepcopy(model) if engine == "eager" else model

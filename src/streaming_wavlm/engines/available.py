@@ -11,6 +11,8 @@ from .linear import quantizes
 #: The engines by name; ``"auto"`` is the fastest of them here.
 ENGINES: tuple[str, ...] = ("auto", "eager", "packed", "openvino", "onnxruntime", "cuda_graph")
 
+# Engines that export a graph first, each time: too long to wait for unasked.
+EXPORTING: tuple[str, ...] = ("openvino", "onnxruntime")
 
 # Engines that are libraries of their own, and the extra that installs each.
 _LIBRARIES = {"openvino": "openvino", "onnxruntime": "onnx"}

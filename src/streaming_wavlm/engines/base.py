@@ -40,6 +40,7 @@ class Engine(Streaming[StateT]):
         self.provenance: dict[str, Any] = dict(model.provenance)
         self.defaults = model.defaults
         self._parameters = model.num_parameters()
+        self._mark = model.mark()
 
     @property
     def device(self) -> torch.device:
@@ -49,6 +50,10 @@ class Engine(Streaming[StateT]):
     def num_parameters(self) -> int:
         """Return the number of weights of the model."""
         return self._parameters
+
+    def mark(self) -> str:
+        """Return what tells the model's weights from others."""
+        return self._mark
 
     def eval(self) -> Self:
         """Return the engine: it is always in eval mode."""

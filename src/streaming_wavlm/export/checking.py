@@ -51,9 +51,9 @@ class Tolerance:
 
 
 TOLERANCES: dict[Precision, Tolerance] = {
-    "fp32": Tolerance(1e-4, 0.999999),
+    "fp32": Tolerance(1e-5, 0.999999),
     "bf16": Tolerance(0.05, 0.9995),
-    "int8": Tolerance(0.08, 0.998),
+    "int8": Tolerance(0.05, 0.999),
 }
 
 

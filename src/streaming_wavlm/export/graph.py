@@ -8,8 +8,8 @@ from torch.export import Dim, ExportedProgram
 
 from ..errors import ExportError
 from ..model import StreamingWavLM
-from ..state import StreamState
-from .signature import input_names, input_shapes, is_integer
+from ..state import initial_state
+from .signature import input_names, input_shapes, is_integer, state_names, state_tensors
 
 
 class StepGraph(nn.Module):
@@ -34,17 +34,17 @@ class StepGraph(nn.Module):
             position: frames before it, int64 ``[batch]``.
             *state: the other tensors of the state.
         """
-        config = self.model.config
-        convs, layers = len(config.strides), config.num_layers
-        conv, pos_conv, windows = state[:convs], state[convs], state[convs + 1 :]
-        before = StreamState(
-            position, conv, pos_conv, windows[:layers], windows[layers:], config.fingerprint()
-        )
+        config, dtype = self.model.config, self.model.dtype
+        names = state_names(config)
+        # Those that remember nothing do not cross the border. len() would make the batch a constant.
+        blank = initial_state(config, samples.shape[0], samples.device, dtype, window=0)
+        given = state_tensors(blank) | dict(zip(names, (position, *state), strict=True))
+        before = blank._with(list(given.values()))
         hidden, after = self.model._feed(
-            samples.to(self.model.dtype), before, position + frames, config, keep=config.chunk_frames
+            samples.to(dtype), before, position + frames, config, keep=config.chunk_frames
         )
-        features = [layer.float() for layer in hidden]
-        return (*features, after.position, *after.conv, after.pos_conv, *after.keys, *after.values)
+        following = state_tensors(after)
+        return (*(layer.float() for layer in hidden), *(following[name] for name in names))
 
 
 def trace(model: StreamingWavLM, batch: int | None) -> ExportedProgram:

@@ -18,12 +18,15 @@ NEXT, NEW = "next.", "new."
 
 
 def state_names(config: StreamingWavLMConfig) -> list[str]:
-    """Return the names of a state's tensors, in the order of the graph."""
+    """Return the names of a state's tensors, in the order of the graph.
+
+    What remembers nothing is left out: a convolution whose kernel is its stride has no left context.
+    """
     layers = range(config.num_layers)
     return [
         POSITION,
-        *(f"conv.{i}" for i in range(len(config.strides))),
-        "pos_conv",
+        *(f"conv.{i}" for i, pad in enumerate(config.front_pads) if pad),
+        *(["pos_conv"] if config.conv_pos > 1 else []),
         *(f"keys.{i}" for i in layers),
         *(f"values.{i}" for i in layers),
     ]
@@ -51,15 +54,15 @@ def is_window(name: str) -> bool:
 
 
 def state_tensors(state: StreamState) -> dict[str, Tensor]:
-    """Return a state as the named tensors of the graph."""
+    """Return a state as named tensors, those that remember nothing included."""
     return dict(zip(state._names(), state._tensors(), strict=True))
 
 
 def input_shapes(config: StreamingWavLMConfig, batch: int) -> dict[str, tuple[int, ...]]:
     """Return the shape of each input; ``batch`` may be -1 where it is dynamic."""
-    blank = initial_state(config, 1, torch.device("meta"), torch.float32)
+    blank = state_tensors(initial_state(config, 1, torch.device("meta"), torch.float32))
     shapes = {SAMPLES: (config.chunk_samples,), FRAMES: ()} | {
-        name: tuple(tensor.shape[1:]) for name, tensor in state_tensors(blank).items()
+        name: tuple(blank[name].shape[1:]) for name in state_names(config)
     }
     return {name: (batch, *shape) for name, shape in shapes.items()}
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..state import StreamState
 from .opening import ExportedStep
-from .signature import FRAMES, NEW, NEXT, SAMPLES, is_window, state_tensors
+from .signature import FRAMES, NEW, NEXT, SAMPLES, is_window, state_names, state_tensors
 
 
 def advance(
@@ -25,13 +25,14 @@ def advance(
         All hidden states ``[batch, chunk_frames, dim]``, and the state after the chunk.
     """
     before = state_tensors(state)
-    outputs = step.run({SAMPLES: samples, FRAMES: frames, **before})
-    after = [
-        _appended(old, outputs[NEW + name]) if is_window(name) else outputs[NEXT + name]
-        for name, old in before.items()
-    ]
+    crossing = {name: before[name] for name in state_names(step.metadata.config)}
+    outputs = step.run({SAMPLES: samples, FRAMES: frames, **crossing})
+    after = before | {
+        name: _appended(old, outputs[NEW + name]) if is_window(name) else outputs[NEXT + name]
+        for name, old in crossing.items()
+    }
     layers = range(step.metadata.config.num_layers)
-    return [outputs[f"hidden_states.{layer}"] for layer in layers], state._with(after)
+    return [outputs[f"hidden_states.{layer}"] for layer in layers], state._with(list(after.values()))
 
 
 def in_types_of(step: ExportedStep, state: StreamState) -> StreamState:

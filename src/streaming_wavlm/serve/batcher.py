@@ -30,6 +30,7 @@ class Result:
         features: ``[layers, frames, dim]``, in the type that was asked for; None if the model failed.
         state: after the chunk; None if the model failed.
         seconds: from the job's beginning to its end.
+        read: what the job's ``read`` gave.
         error: why the model failed.
     """
 
@@ -37,6 +38,7 @@ class Result:
     state: Any
     seconds: float
     error: Exception | None = None
+    read: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,9 @@ class Job:
         layers: hidden states to return, from 0.
         weights: of a sum of them, if one is asked for.
         dtype: of the features.
-        done: called with the result, in the model's thread.
+        done: called with the job and its result, in the model's thread. (If it held the job itself, job and
+            state would be a cycle of megabytes, which waits for the garbage collector.)
+        read: called with all hidden states of the chunk, each ``[frames, dim]``, in the model's thread.
         began: when the audio was complete, in seconds of the monotonic clock.
     """
 
@@ -62,7 +66,8 @@ class Job:
     layers: tuple[int, ...]
     weights: tuple[float, ...] | None
     dtype: str
-    done: Callable[[Result], None]
+    done: Callable[[Job, Result], None]
+    read: Callable[[Sequence[Tensor]], Any] | None = None
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -121,7 +126,7 @@ class Batcher:
             self._metrics.step(len(jobs), time.monotonic() - began)
             for job, result in zip(jobs, results, strict=True):
                 try:
-                    job.done(result)
+                    job.done(job, result)
                 except Exception:  # one stream's trouble is not the others'
                     logger.exception("a stream could not take its features")
 
@@ -160,7 +165,13 @@ class Batcher:
     def _together(self, jobs: Sequence[Job]) -> list[Result]:
         model = self._models[jobs[0].chunk_ms]
         state = jobs[0].state.stack([job.state for job in jobs]) if len(jobs) > 1 else jobs[0].state
-        wanted = sorted({layer for job in jobs for layer in job.layers})
+        # Heads hear all layers.
+        every = any(job.read is not None for job in jobs)
+        wanted = (
+            list(range(model.config.num_layers))
+            if every
+            else sorted({layer for job in jobs for layer in job.layers})
+        )
         lengths = torch.tensor([len(job.samples) for job in jobs], device=model.device)
         waves = torch.zeros(len(jobs), int(lengths.max()))
         for row, job in enumerate(jobs):
@@ -176,9 +187,16 @@ class Batcher:
                 _features(output, wanted, row, job),
                 after.select([row]) if len(jobs) > 1 else after,
                 now - job.began,
+                read=_read(output, row, job),
             )
             for row, job in enumerate(jobs)
         ]
+
+
+def _read(output: WavLMOutput, row: int, job: Job) -> Any:
+    if job.read is None:
+        return None
+    return job.read([hidden[row, : int(output.lengths[row])] for hidden in output.hidden_states])
 
 
 def _features(output: WavLMOutput, wanted: Sequence[int], row: int, job: Job) -> npt.NDArray[Any]:

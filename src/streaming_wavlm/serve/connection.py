@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ..errors import ProtocolError
 from ..protocol import CloseCode, Hello, message, parse, parse_hello
+from .alerts import Alerts
 from .service import Service, StreamEndError
 from .stream import LiveStream, Payload, Sent
 
@@ -70,7 +71,8 @@ class Connection:
 
     async def _hello(self) -> Hello:
         try:
-            received = await asyncio.wait_for(self._receive(), self._limits.hello_seconds)
+            async with asyncio.timeout(self._limits.hello_seconds):
+                received = await self._receive()
         except TimeoutError as error:
             raise StreamEndError(
                 CloseCode.IDLE, f"no hello came within {self._limits.hello_seconds:g} s"
@@ -108,7 +110,9 @@ class Connection:
         while True:
             await self._room()
             try:
-                received = await asyncio.wait_for(self._receive(), self._limits.idle_seconds)
+                # Not wait_for: that may lose the wish to stop when a message comes in the same moment.
+                async with asyncio.timeout(self._limits.idle_seconds):
+                    received = await self._receive()
             except TimeoutError as error:
                 raise StreamEndError(
                     CloseCode.IDLE, f"nothing came for {self._limits.idle_seconds:g} s", keep=True
@@ -184,7 +188,8 @@ class Connection:
             while self._outbox:
                 payload = self._outbox[0]
                 try:
-                    await asyncio.wait_for(self._send(payload), self._limits.send_seconds)
+                    async with asyncio.timeout(self._limits.send_seconds):
+                        await self._send(payload)
                 except TimeoutError as error:
                     raise StreamEndError(
                         CloseCode.SLOW,
@@ -204,10 +209,18 @@ class Connection:
             raise WebSocketDisconnect(1006) from error
 
     async def _watch(self) -> None:
-        """Tell how the stream does now and then, and when the server is about to stop."""
+        """Tell how the stream does now and then, warn, and end it when the server stops."""
+        alerts = Alerts(self._limits)
         every, told = self._limits.stats_seconds, time.monotonic()
         while self._end is None:
             await asyncio.sleep(0.05)
+            for warning in alerts.due(
+                waiting=self._stream.waiting_seconds,
+                unread=self._outbox_bytes,
+                seconds=self._stream.seconds,
+                draining=self._service.draining,
+            ):
+                self._put(warning)
             if self._service.draining and not self._stream.busy and not self._outbox:
                 raise StreamEndError(CloseCode.GOING_AWAY, "the server is stopping")
             if every and time.monotonic() - told >= every:
@@ -245,10 +258,9 @@ class Connection:
             return
         text = message("error", code=int(end.code), reason=end.reason, resumable=end.keep)
         with contextlib.suppress(Exception):  # the client may be gone: that is its own affair
-            await asyncio.wait_for(self._socket.send_text(text), _CLOSE_SECONDS)
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._socket.send_text(text)
         with contextlib.suppress(Exception):
             # A close frame holds 123 bytes of reason.
-            await asyncio.wait_for(
-                self._socket.close(int(end.code), end.reason.encode()[:120].decode(errors="ignore")),
-                _CLOSE_SECONDS,
-            )
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._socket.close(int(end.code), end.reason.encode()[:120].decode(errors="ignore"))

@@ -26,6 +26,7 @@ class Limits:
         wait_ms: how long a chunk waits for company, while other streams are open.
         parked: streams whose connection was lost, kept for it to come back.
         parked_seconds: how long.
+        parked_bytes: memory that they may take, all together.
         replay_bytes: features per stream that are kept in case they did not arrive.
         drain_seconds: how long a server that is told to stop goes on with what it has taken.
         stats_seconds: time between two messages about a stream; 0 for none.
@@ -48,6 +49,7 @@ class Limits:
     wait_ms: float = 4.0
     parked: int = 64
     parked_seconds: float = 60.0
+    parked_bytes: int = 2**30
     replay_bytes: int = 16 * 2**20
     drain_seconds: float = 10.0
     stats_seconds: float = 2.0

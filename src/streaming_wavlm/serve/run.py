@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ..errors import ServerError
 from .access import Access
 from .app import build_app
 from .service import Service
+from .sockets import WebSocketProtocol, http_protocol
 
 # Beside the time that draining may take: for the last close frames.
 _GRACE_SECONDS = 3
-# From the end of a conversation to the end of its connection.
-_LINGER_SECONDS = 2.0
 # Room for what is not the client's: the library counts whole frames.
 _SLACK = 1024
 
@@ -42,16 +40,6 @@ class Address:
     port: int = 8765
     certificate: Path | None = None
     key: Path | None = None
-
-
-class _Protocol(WebSocketsSansIOProtocol):
-    """uvicorn's, but a client that does not read what is left cannot keep a connection that has ended."""
-
-    async def run_asgi(self) -> None:
-        try:
-            await super().run_asgi()
-        finally:
-            self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
 
 
 class Server(uvicorn.Server):
@@ -103,7 +91,8 @@ def build_server(service: Service, address: Address, access: Access | None = Non
         port=address.port,
         ssl_certfile=address.certificate,
         ssl_keyfile=address.key,
-        ws=_Protocol,
+        http=http_protocol(service.limits.hello_seconds),
+        ws=WebSocketProtocol,
         ws_max_size=service.limits.packet_bytes + _SLACK,
         ws_ping_interval=20.0,
         ws_ping_timeout=20.0,

@@ -11,7 +11,10 @@ from typing import Any, Protocol
 
 from ..config import SAMPLE_RATE
 from ..errors import ConfigError, ProtocolError
-from ..protocol import VERSION, CloseCode, Hello, message
+from ..heads import Head
+from ..heads.fit import require_fit
+from ..ogg_opus import opus_available
+from ..protocol import ENCODINGS, OGG_OPUS, VERSION, CloseCode, Hello, message
 from ..streaming import Streaming
 from .batcher import Batcher, Job, Result
 from .limits import Limits
@@ -53,13 +56,20 @@ class Service:
     Args:
         models: one for each chunk size that is offered, the first being the standard one.
         limits: what is allowed.
+        heads: what clients may ask for beside features, by their names.
     """
 
-    def __init__(self, models: Mapping[int, Streaming[Any]], limits: Limits) -> None:
+    def __init__(
+        self,
+        models: Mapping[int, Streaming[Any]],
+        limits: Limits,
+        heads: Mapping[str, Head] | None = None,
+    ) -> None:
         if not models:
             raise ConfigError("a server needs at least one chunk size to serve")
         self.models = dict(models)
         self.limits = limits
+        self.heads = dict(heads or {})
         self.metrics = Metrics()
         self.draining = False
         self.connections = 0
@@ -100,7 +110,7 @@ class Service:
         if hello.token is not None:
             stream, missed = self._resumed(hello)
         else:
-            stream = LiveStream(hello, self._model(hello.chunk_ms), self.limits.replay_bytes)
+            stream = LiveStream(hello, self._model(hello.chunk_ms), self.limits.replay_bytes, self.heads)
         self._listeners[stream.token] = listener
         self.metrics.streams.set(len(self._listeners))
         return stream, missed
@@ -117,10 +127,10 @@ class Service:
         if not keep or not self.limits.parked or self.draining:
             return
         self._give_up(time.monotonic())
-        while len(self._parked) >= self.limits.parked:
+        self._parked[stream.token] = stream, time.monotonic() + self.limits.parked_seconds
+        while len(self._parked) > self.limits.parked or self._parked_bytes() > self.limits.parked_bytes:
             self._parked.pop(next(iter(self._parked)))
             self.metrics.dropped.inc()
-        self._parked[stream.token] = stream, time.monotonic() + self.limits.parked_seconds
         self.metrics.parked.set(len(self._parked))
 
     def pump(self, stream: LiveStream) -> None:
@@ -146,7 +156,14 @@ class Service:
                 listener.failed(result.error)
             return
         self.metrics.latency.observe(result.seconds)
-        sent = stream.take(job, result)
+        try:
+            sent = stream.take(job, result)
+        except Exception as error:  # a stream that is not told would wait for ever
+            logger.exception("a stream could not take its features")
+            self.metrics.errors.labels("stream").inc()
+            if listener is not None:
+                listener.failed(error)
+            return
         if result.features is not None:
             self.metrics.frames.inc(result.features.shape[1])
         if listener is not None:
@@ -162,7 +179,7 @@ class Service:
             token=stream.token,
             stream=stream.stream,
             position=stream.position,
-            samples=stream.samples,
+            samples=stream.taken,
             chunk_ms=config.chunk_ms,
             frame_ms=1000 * config.hop / SAMPLE_RATE,
             latency_ms=config.latency.algorithmic_ms,
@@ -171,6 +188,7 @@ class Service:
             dtype=stream.hello.dtype,
             packet_bytes=self.limits.packet_bytes,
             parked_seconds=self.limits.parked_seconds,
+            heads=[_described(head) for head in stream.heads.values()] or None,
         )
 
     def health(self) -> dict[str, Any]:
@@ -183,6 +201,8 @@ class Service:
             "parked": len(self._parked),
             "chunk_ms": list(self.models),
             "num_layers": next(iter(self.models.values())).config.num_layers,
+            "encodings": [one for one in ENCODINGS if one != OGG_OPUS or opus_available()],
+            "heads": [_described(head) for head in self.heads.values()],
         }
 
     async def drain(self) -> None:
@@ -225,6 +245,9 @@ class Service:
         self.metrics.resumed.inc()
         return stream, missed
 
+    def _parked_bytes(self) -> int:
+        return sum(stream.nbytes() for stream, _ in self._parked.values())
+
     def _give_up(self, now: float) -> None:
         for token in [token for token, (_, until) in self._parked.items() if until < now]:
             del self._parked[token]
@@ -232,8 +255,24 @@ class Service:
         self.metrics.parked.set(len(self._parked))
 
 
+def _described(head: Head) -> dict[str, Any]:
+    """What a client is told of a head."""
+    config = head.config
+    return {
+        "name": config.name,
+        "task": config.task,
+        "kind": config.kind,
+        "slots": [{"name": slot.name, "labels": len(slot.labels)} for slot in config.slots],
+        "window_frames": config.window_frames if config.kind == "pooled" else None,
+        "chunk_ms": config.chunk_ms,
+    }
+
+
 def build_service(
-    model: Streaming[Any], chunk_ms: Sequence[int] = (), limits: Limits | None = None
+    model: Streaming[Any],
+    chunk_ms: Sequence[int] = (),
+    limits: Limits | None = None,
+    heads: Sequence[Head] = (),
 ) -> Service:
     """Return a service of one model.
 
@@ -241,11 +280,19 @@ def build_service(
         model: in eval mode, causal.
         chunk_ms: the chunk sizes to offer, the standard one first; the model's own when empty.
         limits: what is allowed.
+        heads: what clients may ask for beside features.
 
     Raises:
-        ConfigError: a chunk size is not allowed, or the model is bidirectional.
+        ConfigError: a chunk size is not allowed, two heads have one name, or the model is bidirectional.
+        HeadError: a head does not fit the model.
     """
     if not model.config.causal:
         raise ConfigError("a bidirectional model cannot be served: every frame needs the whole recording")
     sizes = chunk_ms or (model.config.chunk_ms,)
-    return Service({size: model.with_chunk(size) for size in sizes}, limits or Limits())
+    named: dict[str, Head] = {}
+    for head in heads:
+        require_fit(head, model)
+        if head.config.name in named:
+            raise ConfigError(f"two heads are called {head.config.name!r}; give one of them another name")
+        named[head.config.name] = head.to(model.device)
+    return Service({size: model.with_chunk(size) for size in sizes}, limits or Limits(), named)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..audio import Resampler
+from ..audio import Resampler, Samples
 from ..config import SAMPLE_RATE
-from ..errors import ProtocolError
-from ..protocol import Features, Hello, message, samples_of
+from ..errors import AudioError, MissingDependencyError, ProtocolError
+from ..heads import Head, HeadReader
+from ..ogg_opus import OPUS_RATE, OpusStream
+from ..protocol import OGG_OPUS, Features, Hello, message, samples_of
 from ..sample_queue import SampleQueue
 from ..streaming import Streaming, resolve_layers
 from .batcher import Job, Result
@@ -29,11 +33,13 @@ class Sent:
 
     Attributes:
         stream: which stream it is about.
+        begin: the first frame that it is about.
         end: the frame after its last; of the message that ends a stream, one more.
         payload: the message.
     """
 
     stream: int
+    begin: int
     end: int
     payload: Payload
 
@@ -47,12 +53,15 @@ class LiveStream:
         hello: what the client asked for.
         model: of the chunk size it asked for.
         replay_bytes: features that are kept in case they did not arrive.
+        heads: those that are served, by their names.
 
     Raises:
-        ProtocolError: a layer does not exist, or the weights do not fit the layers.
+        ProtocolError: a layer or a head does not exist, or the weights do not fit the layers.
     """
 
-    def __init__(self, hello: Hello, model: Streaming[Any], replay_bytes: int) -> None:
+    def __init__(
+        self, hello: Hello, model: Streaming[Any], replay_bytes: int, heads: Mapping[str, Head] | None = None
+    ) -> None:
         last = (model.config.num_layers - 1,)
         try:
             self.layers = resolve_layers(hello.layers or last, model.config.num_layers)
@@ -64,6 +73,8 @@ class LiveStream:
                 f"{len(self.layers)} layers"
             )
         self.hello = hello
+        self.heads = _chosen(hello.heads or (), heads or {})
+        self._reader = HeadReader(self.heads)
         self.token = secrets.token_urlsafe(24)
         self.model = model
         self.opened = time.monotonic()
@@ -72,7 +83,8 @@ class LiveStream:
         self._replay_bytes = replay_bytes
         self._replay: deque[Sent] = deque()
         self._replay_size = 0
-        self._resampler = Resampler(hello.sample_rate)
+        self._rate = OPUS_RATE if hello.encoding == OGG_OPUS else hello.sample_rate
+        self._resampler = Resampler(self._rate)
         self._out: Job | None = None
         self._begin()
 
@@ -80,8 +92,11 @@ class LiveStream:
         self._resampler.reset()
         self._queue = SampleQueue(np.dtype(np.float32))
         self._state: Any = None
+        self._heard = self._reader.begin()
+        self._opus = _opus() if self.hello.encoding == OGG_OPUS else None
         self._ending = False
         self.samples = 0
+        self.taken = 0  # of what the client counts: samples, or bytes of Ogg/Opus
         self.position = 0
 
     @property
@@ -105,16 +120,30 @@ class LiveStream:
         Raises:
             ProtocolError: it is no audio; nothing of it was taken.
         """
-        samples = samples_of(data, self.hello.encoding)
+        samples = self._samples_of(data)
         self.samples += len(samples)
-        self.seconds += len(samples) / self.hello.sample_rate
+        self.taken += len(samples) if self._opus is None else len(data)
+        self.seconds += len(samples) / self._rate
         self._queue.append(self._resampler.push(samples))
 
     def flush(self) -> None:
-        """End the stream: what is left of it becomes features, and then another begins."""
+        """End the stream: what is left of it becomes features, and then another begins.
+
+        Raises:
+            ProtocolError: its encoding does not end here.
+        """
         if not self._ending:
+            if self._opus is not None:
+                with _told():
+                    self._opus.finish()
             self._queue.append(self._resampler.finish())
             self._ending = True
+
+    def _samples_of(self, data: bytes) -> Samples:
+        if self._opus is None:
+            return samples_of(data, self.hello.encoding)
+        with _told():
+            return self._opus.push(data)
 
     def reset(self) -> None:
         """Forget the stream and begin another; features on their way are dropped."""
@@ -142,7 +171,10 @@ class LiveStream:
             layers=self.layers,
             weights=self.hello.weights,
             dtype=self.hello.dtype,
-            done=lambda result: done(job, result),
+            done=done,
+            read=partial(self._reader.advance, state=self._heard, position=self.position)
+            if self.heads
+            else None,
         )
         self._out = job
         return job
@@ -159,18 +191,23 @@ class LiveStream:
         sent = []
         frames = result.features.shape[1]
         if frames:
-            features = Features(result.features, self.stream, self.position, round(result.seconds * 1e6))
-            self.position += frames
-            sent.append(Sent(self.stream, self.position, features.pack()))
+            begin, end = self.position, self.position + frames
+            said, self._heard = result.read or ([], self._heard)
+            # Before its features: whoever has the features of a chunk has heard what was said of it.
+            for fields in said:
+                sent.append(Sent(self.stream, begin, end, message("head", stream=self.stream, **fields)))
+            features = Features(result.features, self.stream, begin, round(result.seconds * 1e6))
+            sent.append(Sent(self.stream, begin, end, features.pack()))
+            self.position = end
         if job.last:
             end = message(
                 "end",
                 stream=self.stream,
                 frames=self.position,
                 samples=self.samples,
-                seconds=self.samples / self.hello.sample_rate,
+                seconds=self.samples / self._rate,
             )
-            sent.append(Sent(self.stream, self.position + 1, end))
+            sent.append(Sent(self.stream, self.position, self.position + 1, end))
             self.stream += 1
             self._begin()
         for one in sent:
@@ -187,7 +224,7 @@ class LiveStream:
         if (stream, received) > (self.stream, self.position):
             return None
         missing = [one for one in self._replay if (one.stream, one.end) > (stream, received)]
-        first = (self.stream, self.position) if not missing else (missing[0].stream, _begin_of(missing[0]))
+        first = (self.stream, self.position) if not missing else (missing[0].stream, missing[0].begin)
         return missing if first <= (stream, received) else None
 
     def nbytes(self) -> int:
@@ -199,11 +236,32 @@ class LiveStream:
         self._replay.append(sent)
         self._replay_size += len(sent.payload)
         while self._replay_size > self._replay_bytes:
-            self._replay_size -= len(self._replay.popleft().payload)
+            gone = self._replay.popleft()
+            self._replay_size -= len(gone.payload)
+            # What was said of a chunk and its features go together.
+            while self._replay and (self._replay[0].stream, self._replay[0].end) == (gone.stream, gone.end):
+                self._replay_size -= len(self._replay.popleft().payload)
 
 
-def _begin_of(sent: Sent) -> int:
-    """The first frame of a message; of one that ends a stream, the frame after its last."""
-    if isinstance(sent.payload, str):
-        return sent.end - 1
-    return Features.unpack(sent.payload).position
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Tell the client what is wrong with its Ogg/Opus."""
+    try:
+        yield
+    except AudioError as error:
+        raise ProtocolError(str(error)) from error
+
+
+def _opus() -> OpusStream:
+    try:
+        return OpusStream()
+    except MissingDependencyError as error:
+        raise ProtocolError(f"this server does not take {OGG_OPUS}: {error}") from error
+
+
+def _chosen(names: Sequence[str], heads: Mapping[str, Head]) -> dict[str, Head]:
+    unknown = [name for name in names if name not in heads]
+    if unknown:
+        offered = f"there are {', '.join(heads)}" if heads else "none is served (serve --head)"
+        raise ProtocolError(f"heads must be among those that are served, got {unknown[0]!r:.60}; {offered}")
+    return {name: heads[name] for name in names}

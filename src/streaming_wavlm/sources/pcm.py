@@ -6,7 +6,7 @@ import numpy as np
 
 from ..audio import Samples
 from ..errors import AudioError
-from ..protocol import ENCODINGS, MAX_RATE, MIN_RATE, Encoding, samples_of
+from ..protocol import MAX_RATE, MIN_RATE, SAMPLE_TYPES, Encoding, samples_of
 
 # How files begin that are no raw audio: whoever pipes one has forgotten to decode it.
 _FILES = {b"RIFF": "a WAV file", b"fLaC": "a FLAC file", b"OggS": "an Ogg file", b"ID3": "an MP3 file"}
@@ -22,7 +22,7 @@ class WholeSamples:
 
     def __init__(self, encoding: Encoding) -> None:
         self._encoding = encoding
-        self._size = ENCODINGS[encoding].itemsize
+        self._size = SAMPLE_TYPES[encoding].itemsize
         self._rest = b""
         self._begun = False
 

@@ -51,6 +51,7 @@ async function explain(sentence) {
 function onstate(kind, sentence) {
   if (kind === "lost") say("The connection is lost; coming back to go on where it stopped …", "trouble");
   if (kind === "open" && sentence) say(sentence, state === "running" ? "live" : "calm");
+  if (kind === "warning") say(`The server says: ${sentence}.`, "trouble");
   if (kind !== "failed") return;
   lanes.forEach((lane) => lane.stop());
   halt();
@@ -113,7 +114,7 @@ function reset() {
 }
 
 function addLane(letter, chunk) {
-  const lane = new Lane(letter, offered.chunk_ms, onstate);
+  const lane = new Lane(letter, offered, onstate);
   lane.chunk.value = chunk;
   lane.chunk.onchange = () => startLanes([lane]);
   lanes.push(lane);

@@ -1,44 +1,21 @@
-// A client of a live server, protocol 1. It needs nothing else: import { LiveClient } from "./client.js".
+// A client of a live server, protocol 1. With features.js and outgoing.js it needs nothing else.
 //
+//   import { LiveClient } from "./client.js";
 //   const client = new LiveClient({ hello: { sample_rate: 48000, encoding: "float32", layers: [-1] } });
 //   client.onfeatures = ({ array, layers, frames, dim, stream, position, computeUs }) => …;
-//   client.onmessage = (message) => …;         // ready, stats, head, pong, reset, end
+//   client.onmessage = (message) => …;         // ready, stats, warning, head, pong, reset, end
 //   client.onstate = (state, sentence) => …;   // connecting, open, lost, failed, closed
 //   client.send(float32Samples); client.flush(); client.close();
 //
 // After a lost connection it comes back with its token and sends what the server has not got.
 
+import { unpack } from "./features.js";
+import { Outgoing } from "./outgoing.js";
+
 export const PROTOCOL = 1;
 export const PATH = "/v1/stream";
-// Where the fields of a feature message begin, little-endian.
-export const HEADER = {
-  magic: "SWF1", type: 4, layers: 6, dim: 8, frames: 12, stream: 16, position: 20, compute: 28, bytes: 32,
-};
-const KEEP_SECONDS = 120; // of audio, for a server that lost some
-const HELD_BACK_SECONDS = 1.5; // by the server's resampler and last frame
 const RETRIES = 7;
 const PART = 16384; // samples in a message
-
-const half = (bits) => {
-  const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
-  const size = exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
-  return (bits >> 15 ? -1 : 1) * (exponent === 31 ? (fraction ? NaN : Infinity) : size);
-};
-
-export function unpack(buffer) {
-  const view = new DataView(buffer);
-  const magic = String.fromCharCode(...new Uint8Array(buffer, 0, 4));
-  const number = (at) => view.getUint32(at, true);
-  if (magic !== HEADER.magic) throw new Error(`features begin with ${HEADER.magic}, got ${magic}`);
-  const array = view.getUint8(HEADER.type) === 0
-    ? new Float32Array(buffer, HEADER.bytes)
-    : Float32Array.from(new Uint16Array(buffer, HEADER.bytes), half);
-  return {
-    array, layers: view.getUint16(HEADER.layers, true), dim: number(HEADER.dim), frames: number(HEADER.frames),
-    stream: number(HEADER.stream), position: Number(view.getBigUint64(HEADER.position, true)),
-    computeUs: number(HEADER.compute),
-  };
-}
 
 export class LiveClient {
   constructor({ url = new URL(`.${PATH}`, location.href).href, hello = {}, bearer = null } = {}) {
@@ -58,9 +35,8 @@ export class LiveClient {
   }
 
   flush() {
-    this.outgoing.get(this.sending).flushed = true;
+    this.outgoing.flush();
     this.say(JSON.stringify({ type: "flush" }));
-    this.outgoing.set(++this.sending, { begin: 0, end: 0, packets: [], flushed: false });
   }
 
   reset() {
@@ -68,9 +44,8 @@ export class LiveClient {
       this.ready = null;
       return this.begin();
     }
-    this.outgoing.clear();
-    this.outgoing.set(++this.sending, { begin: 0, end: 0, packets: [], flushed: false });
-    [this.stream, this.position] = [this.sending, 0];
+    this.outgoing.reset();
+    [this.stream, this.position] = [this.outgoing.number, 0];
     return this.say(JSON.stringify({ type: "reset" }));
   }
 
@@ -86,8 +61,8 @@ export class LiveClient {
 
   begin() {
     [this.open, this.done, this.attempt, this.failure] = [false, false, 0, null];
-    [this.sending, this.stream, this.position] = [0, 0, 0]; // what is sent, and what is due
-    this.outgoing = new Map([[0, { begin: 0, end: 0, packets: [], flushed: false }]]);
+    [this.stream, this.position, this.heard] = [0, 0, {}]; // what is due, and the last that each head said
+    this.outgoing = new Outgoing(this.hello.sample_rate);
   }
 
   connect() {
@@ -110,17 +85,8 @@ export class LiveClient {
     const packet = this.hello.encoding === "float32"
       ? Float32Array.from(samples)
       : Int16Array.from(samples, (x) => Math.max(-32768, Math.min(32767, Math.round(x * 32768))));
-    const outgoing = this.outgoing.get(this.sending);
-    outgoing.packets.push(packet);
-    outgoing.end += packet.length;
-    this.forget(outgoing, outgoing.end - KEEP_SECONDS * this.hello.sample_rate);
+    this.outgoing.add(packet);
     this.say(packet);
-  }
-
-  forget(outgoing, before) {
-    while (outgoing?.packets.length && outgoing.begin + outgoing.packets[0].length <= before) {
-      outgoing.begin += outgoing.packets.shift().length;
-    }
   }
 
   take(data) {
@@ -128,17 +94,21 @@ export class LiveClient {
       const features = unpack(data);
       if (features.stream !== this.stream || features.position !== this.position) return; // known, or dropped
       this.position += features.frames;
-      const heard = (this.position * this.ready.frame_ms) / 1000 - HELD_BACK_SECONDS;
-      this.forget(this.outgoing.get(this.stream), heard * this.hello.sample_rate);
+      this.outgoing.heard(this.stream, (this.position * this.ready.frame_ms) / 1000);
       this.onfeatures(features);
       return;
     }
     const message = JSON.parse(data);
     if (message.type === "error") this.failure = message;
     if (message.type === "ready") this.again(message);
+    if (message.type === "head") { // once only, and of the stream that is wanted
+      const { name, stream, position } = message;
+      if (stream !== this.stream || (this.heard[name]?.stream === stream && this.heard[name].position >= position)) return;
+      this.heard[name] = message;
+    }
     if (message.type === "end") {
       if (message.stream !== this.stream) return;
-      this.outgoing.delete(this.stream++);
+      this.outgoing.ended(this.stream++);
       this.position = 0;
     }
     this.onmessage(message);
@@ -148,16 +118,10 @@ export class LiveClient {
     const resumed = this.ready !== null;
     [this.ready, this.open, this.attempt, this.failure] = [ready, true, 0, null];
     this.ping(); // before sound fills the way
-    for (const [number, outgoing] of this.outgoing) {
-      if (number < ready.stream) continue;
-      const taken = number === ready.stream ? ready.samples : 0;
-      if (taken < outgoing.begin) return this.fail("the connection was lost for too long: its audio is no longer kept");
-      let at = outgoing.begin;
-      for (const packet of outgoing.packets) {
-        if (at + packet.length > taken) this.say(packet.subarray(Math.max(0, taken - at)));
-        at += packet.length;
-      }
-      if (outgoing.flushed) this.say(JSON.stringify({ type: "flush" }));
+    try {
+      for (const data of this.outgoing.again(ready)) this.say(data ?? JSON.stringify({ type: "flush" }));
+    } catch (error) {
+      return this.fail(error.message);
     }
     return this.onstate("open", resumed ? "Connected again; nothing was lost." : "");
   }

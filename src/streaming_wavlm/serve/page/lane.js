@@ -2,18 +2,18 @@
 
 import { LiveClient } from "./client.js";
 import { fresh } from "./draw.js";
+import { HeadView } from "./head.js";
 import { History } from "./history.js";
 import { npy, save } from "./npy.js";
 import { FRAMES_PER_SECOND } from "./tape.js";
 
 const KEEP_FRAMES = 30_000; // of features for the download: ten minutes
 const PING_MS = 1000;
-const SEEN_SCORES = 4;
 const PATIENCE = 2.5; // seconds that features may be behind the sound before it is said
 
 export class Lane {
   // onstate(state, sentence): what became of its connection.
-  constructor(letter, chunks, onstate) {
+  constructor(letter, { chunk_ms: chunks, heads = [] }, onstate) {
     this.root = document.getElementById("lane").content.firstElementChild.cloneNode(true);
     this.find = (name) => this.root.querySelector(`[data-is="${name}"]`);
     this.find("title").textContent = `Stream ${letter}`;
@@ -22,6 +22,7 @@ export class Lane {
     this.chunk = this.find("chunk");
     this.chunk.replaceChildren(...chunks.map((ms) => new Option(`${ms} ms`, ms)));
     this.onstate = onstate;
+    this.wanted = heads.map(({ name }) => name);
     this.state = "none";
     this.find("save").onclick = () => save(npy(this.blocks, this.dim), `features-layer-${this.layer}-${this.chunk.value}ms.npy`);
     this.clear();
@@ -33,6 +34,7 @@ export class Lane {
     this.clear();
     [this.layer, this.offset, this.rate] = [layer, tape.firstFrame, tape.rate];
     const hello = { sample_rate: tape.rate, encoding: "float32", layers: [layer], chunk_ms: Number(this.chunk.value) };
+    if (this.wanted.length) hello.heads = this.wanted;
     this.client = new LiveClient({ hello, bearer });
     this.client.onfeatures = (features) => this.take(features);
     this.client.onmessage = (message) => this.hear(message);
@@ -66,8 +68,9 @@ export class Lane {
     [this.history, this.blocks, this.kept] = [null, [], 0];
     [this.dim, this.frames, this.offset] = [0, 0, 0];
     [this.computed, this.trips, this.total] = [[], [], null];
-    this.find("head").replaceChildren();
-    this.find("head").hidden = true;
+    this.heads = {};
+    this.find("heads").replaceChildren();
+    this.find("heads").hidden = true;
     this.find("save").disabled = true;
     this.numbers();
   }
@@ -91,28 +94,15 @@ export class Lane {
       this.client.close();
     }
     if (message.type === "head") this.hearHead(message);
+    if (message.type === "warning") this.onstate("warning", message.reason);
   }
 
-  hearHead({ name, label, scores }) {
-    const section = this.find("head");
-    section.hidden = false;
-    let box = [...section.children].find((child) => child.dataset.name === name);
-    if (!box) {
-      box = document.getElementById("head").content.firstElementChild.cloneNode(true);
-      box.dataset.name = name;
-      box.querySelector("h3").textContent = name;
-      section.append(box);
-    }
-    box.querySelector("strong").textContent = label;
-    const best = Object.entries(scores ?? {}).sort((a, b) => b[1] - a[1]).slice(0, SEEN_SCORES);
-    box.querySelector("ul").replaceChildren(...best.map(([text, score]) => {
-      const line = document.createElement("li");
-      const bar = Object.assign(document.createElement("meter"), { value: score, max: 1 });
-      bar.setAttribute("aria-label", text);
-      line.append(Object.assign(document.createElement("span"), { textContent: text }), bar,
-        Object.assign(document.createElement("span"), { textContent: `${Math.round(100 * score)} %` }));
-      return line;
-    }));
+  hearHead(message) {
+    const place = this.find("heads");
+    place.hidden = false;
+    const described = this.client.ready.heads.find(({ name }) => name === message.name);
+    this.heads[message.name] ??= new HeadView(described, place);
+    this.heads[message.name].hear(message);
   }
 
   // What takes how long from a sound to its feature.
@@ -135,6 +125,7 @@ export class Lane {
 
   // pca: whose axes colour the strip; of another stream, so that the two can be compared.
   draw(now, pca) {
+    Object.values(this.heads).forEach((head) => head.draw(now, this.offset));
     if (this.history) return this.history.draw(this.find("strip"), this.find("band"), now, this.offset, pca);
     fresh(this.find("strip"));
     return fresh(this.find("band"));
