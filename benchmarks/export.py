@@ -10,16 +10,18 @@ import argparse
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
 
 import torch
-from timing import interleaved, machine
 
 from streaming_wavlm import StreamingWavLM, StreamingWavLMConfig, corpus, load
+from streaming_wavlm.bench.timing import Spread, machine, take_turns
 from streaming_wavlm.export import FORMATS, Tolerance, check, export, open_exported
 from streaming_wavlm.export.stepping import advance, in_types_of
 from streaming_wavlm.loading import random_model
@@ -91,7 +93,9 @@ def speed(model: StreamingWavLM, files: dict[str, Path], options: argparse.Names
     candidates: dict[str, Callable[[], object]] = {"eager": eager(model, chunks, batch)}
     candidates |= {label: stepper(path, model, chunks, options) for label, path in files.items()}
     with torch.inference_mode():
-        times = interleaved(candidates, options.rounds)
+        turns = {label: partial(seconds, step) for label, step in candidates.items()}
+        taken = take_turns(turns, options.rounds + 1)
+    times = {label: Spread.of(values[1:]) for label, values in taken.items()}
     print(f"| {config.chunk_ms} ms | file | a step | quartiles | eager ÷ it |\n|---|---|---|---|---|")
     rows = []
     for label, timing in times.items():
@@ -114,6 +118,13 @@ def speed(model: StreamingWavLM, files: dict[str, Path], options: argparse.Names
         )
     print(flush=True)
     return rows
+
+
+def seconds(step: Callable[[], object]) -> float:
+    """Return how long a step takes."""
+    begin = time.perf_counter()
+    step()
+    return time.perf_counter() - begin
 
 
 def eager(model: StreamingWavLM, chunks: torch.Tensor, batch: int) -> Callable[[], object]:

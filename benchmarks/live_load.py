@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from timing import machine
+
+from streaming_wavlm.bench.timing import machine
 
 PACKET = 1600
 Audio = npt.NDArray[np.float32]

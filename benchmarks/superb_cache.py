@@ -16,8 +16,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from timing import machine
-
+from streaming_wavlm.bench.timing import machine
 from streaming_wavlm.superb.corpora import prepare
 from streaming_wavlm.superb.feature_cache import FOLDER_VARIABLE, SIZE_VARIABLE
 from streaming_wavlm.superb.report.training_log import scalars

@@ -37,6 +37,7 @@ LEVELS = [
     {"distill", "client", "sources", "heads"},
     {"superb"},
     {"serve"},
+    {"bench"},
     {"demo", "cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

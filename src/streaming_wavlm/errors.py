@@ -71,6 +71,10 @@ class EngineError(StreamingWavLMError, ValueError):
     """There is no such engine, or it cannot run here as asked."""
 
 
+class BenchError(StreamingWavLMError):
+    """A benchmark cannot be run as asked, or one of its processes failed."""
+
+
 class ExportError(StreamingWavLMError):
     """A model cannot be exported as asked, or an exported file cannot be used."""
 

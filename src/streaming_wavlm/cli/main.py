@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from ..errors import StreamingWavLMError
-from . import compare, convert, demo, distill, export, extract, info, serve, stream, superb
+from . import bench, compare, convert, demo, distill, export, extract, info, serve, stream, superb
 
 COMMANDS: dict[str, ModuleType] = {
     "info": info, "extract": extract, "convert": convert, "export": export, "distill": distill,
     "compare": compare, "superb": superb, "stream": stream, "serve": serve, "demo": demo,
+    "bench": bench,
 }  # fmt: skip
 
 USER_ERROR, UNEXPECTED_ERROR = 2, 1

@@ -1,0 +1,65 @@
+"""How many streams one machine serves in real time, by how many step together."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from .crew import BASELINE, Crew
+from .steps import machine_of
+from .timing import Spread, joined, load_average, ratios, take_turns
+from .work import floor_seconds
+
+BATCHES = (1, 4, 8, 16, 32)
+CHUNK_MS = 400
+# The eager step of a large batch takes seconds and says no more than that of a smaller one.
+_BASELINE_LARGEST = 8
+
+
+def measure(crew: Crew) -> dict[str, Any]:
+    """Time steps of independent streams at different positions.
+
+    Returns:
+        ``rows`` for every candidate and batch: time of a step, streams in real time, and its floor.
+    """
+    rows = []
+    peaks = crew.hire("peaks")
+    rounds = max(2, crew.settings.rounds // 4)
+    begin = load_average()
+    for batch in BATCHES:
+        crew.settings.say(f"{crew.model.name}: {batch} streams")
+        among = tuple(name for name in crew.workers if _takes_part(name, batch))
+        ready = crew.prepared(CHUNK_MS, batch, among)
+        for worker in ready.values():
+            worker.call("turn", warm=1, measured=0)  # takes the state over
+        warm = 1 if batch == 1 else 0
+        turns: dict[str, Any] = {
+            name: partial(worker.call, "turn", warm=warm, measured=2) for name, worker in ready.items()
+        }
+        times = take_turns({**turns, "peaks": partial(peaks.call, "turn")}, rounds)
+        measured = times.pop("peaks")
+        config = crew.model.config.replace(chunk_ms=CHUNK_MS)
+        for name, turn in times.items():
+            spread = Spread.of(joined(turn))
+            precision = name.split()[1]
+            floor = floor_seconds(config, precision, machine_of(measured), batch)
+            floors = [[floor_seconds(config, precision, machine_of([peak]), batch)] for peak in measured]
+            rows.append(
+                {
+                    "model": crew.model.name,
+                    "variant": name,
+                    "batch": batch,
+                    "ms": spread.rounded(1000),
+                    "streams": round(batch * CHUNK_MS / (1000 * spread.median), 2),
+                    "floor_ms": round(1000 * floor, 2),
+                    "over_floor": ratios(turn, floors).rounded(),
+                }
+            )
+    peaks.close()
+    return {"rows": rows, "chunk_ms": CHUNK_MS, "load_before": begin, "load_after": load_average()}
+
+
+def _takes_part(name: str, batch: int) -> bool:
+    if name.startswith("eager"):
+        return name == BASELINE and batch <= _BASELINE_LARGEST
+    return True
