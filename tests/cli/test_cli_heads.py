@@ -18,7 +18,6 @@ from streaming_wavlm.cli.heads import add_head_options, open_heads
 from streaming_wavlm.cli.stream_display import words
 from streaming_wavlm.errors import HeadError, SuperbError
 from streaming_wavlm.heads import load_head, save_head
-from streaming_wavlm.heads.fit import mark
 from streaming_wavlm.loading import load
 from tiny import tiny_model
 
