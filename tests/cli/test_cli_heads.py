@@ -92,7 +92,7 @@ def test_the_embedded_head_was_trained_on_the_embedded_checkpoint(caplog) -> Non
     (digits,) = open_heads(options(), "mini")
     assert digits.config.name == "digits"
     assert {"zero", "nine", "silence", "other speech"} <= set(digits.config.slots[0].labels)
-    assert digits.config.weights == mark(load("mini")), "train it anew: python tools/train_head.py DATA"
+    assert digits.config.weights == load("mini").mark(), "train it anew: python tools/train_head.py DATA"
     assert open_heads(options("--head", "none"), "mini") == []
     assert open_heads(options(), "checkpoint.pt") == []
     with pytest.raises(HeadError, match="stands alone"):
@@ -134,6 +134,6 @@ def test_a_head_is_taken_out_of_its_experiment(here, model, capsys) -> None:
     assert "next: streaming-wavlm serve -k checkpoint --head out" in capsys.readouterr().out
     made = load_head(here / "out")
     assert (made.config.name, made.config.chunk_ms) == ("phones", 400)
-    assert made.config.weights == mark(load(here / "checkpoint"))
+    assert made.config.weights == load(here / "checkpoint").mark()
     assert main([*command[:-1], "mini"]) == 2
     assert "hears 2 layers of width 16" in capsys.readouterr().err
