@@ -49,6 +49,13 @@ def test_a_student_learns_and_is_measured(root: Path) -> None:
     assert list((root / "run" / "tensorboard").iterdir())
 
 
+def test_fabrics_own_launcher_is_not_in_the_way(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``fabric run`` tells the processes that it starts."""
+    for name, value in {"CLI_USED": 1, "ACCELERATOR": "cpu", "DEVICES": 1, "NUM_NODES": 1}.items():
+        monkeypatch.setenv(f"LT_{name}", str(value))
+    assert train(root, steps=2, validation={"every": 2}) == root / "run" / "final"
+
+
 def test_the_export_is_what_load_reads_and_tells_its_story(root: Path) -> None:
     folder = train(root, checkpoints={"export_pt": True})
     student = sw.load(folder)

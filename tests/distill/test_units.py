@@ -104,7 +104,7 @@ def test_a_codebook_without_frames_and_pairs_that_do_not_fit_are_errors() -> Non
         PairConfig("a", 1, loss="units", units=1)
     with pytest.raises(ConfigError, match="cannot be pooled"):
         PairConfig("a", 1, loss="units", pool="mean")
-    with pytest.raises(ConfigError, match="speaks once per recording"):
+    with pytest.raises(ConfigError, match="there is once per recording"):
         objective(PairConfig("voice", 1, loss="units"))
 
 

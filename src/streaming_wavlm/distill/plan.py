@@ -16,7 +16,7 @@ from .measure import measure_targets
 from .objective import Objective
 from .progress import duration
 from .recipe import Recipe
-from .runtime import build_fabric, precision_of
+from .runtime import build_fabric, launch, precision_of
 from .step import Stepper
 from .trainee import build_trainee
 from .validation import validate
@@ -64,7 +64,7 @@ def plan(recipe: Recipe) -> str:
         CheckpointError: a teacher or the student's start cannot be read.
     """
     fabric = build_fabric(recipe.runtime)
-    fabric.launch()
+    launch(fabric)
     shop = build_workshop(recipe, fabric)
     trainee = build_trainee(shop, fabric)
     measure_targets(shop, fabric, steps=_WARM_UP)

@@ -19,7 +19,7 @@ _SHARDED_PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
 def build_fabric(runtime: RuntimeSettings) -> Any:
     """Return Fabric, not yet launched.
 
-    Under ``torchrun`` the processes are those that it started, whatever the recipe says.
+    Under ``torchrun`` and ``fabric run`` the processes are those that it started, whatever the recipe says.
 
     Args:
         runtime: what the recipe says.
@@ -58,6 +58,18 @@ def build_fabric(runtime: RuntimeSettings) -> Any:
             f"runtime: accelerator {runtime.accelerator!r} with devices {runtime.devices!r} cannot be had "
             f"here: {error}"
         ) from error
+
+
+def launch(fabric: Any) -> None:
+    """Start the other processes, or meet those that ``torchrun`` has started.
+
+    Under ``fabric run`` they have met already: Fabric refuses to be launched again there.
+
+    Args:
+        fabric: as :func:`build_fabric` gives it.
+    """
+    if os.environ.get("LT_CLI_USED", "0") == "0":
+        fabric.launch()
 
 
 def sharding(runtime: RuntimeSettings, devices: int | str, nodes: int) -> Any:

@@ -18,7 +18,7 @@ from .recipe import FINAL, Recipe
 from .record import Recorder
 from .resume import CheckpointStore
 from .run_folder import RunFolder
-from .runtime import build_fabric
+from .runtime import build_fabric, launch
 from .step import Stepper, StepReport
 from .trainee import Trainee, build_trainee
 from .training_state import captured, restored
@@ -81,7 +81,7 @@ class Trainer:
         """
         recipe = self.recipe
         fabric = build_fabric(recipe.runtime)
-        fabric.launch()
+        launch(fabric)
         folder = RunFolder(self.folder)
         try:
             if fabric.is_global_zero:
