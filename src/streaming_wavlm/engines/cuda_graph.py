@@ -30,7 +30,7 @@ class Captured:
 
     def __init__(self, model: StreamingWavLM, feed: Feed, state: StreamState) -> None:
         self._model = model
-        self._inputs = [feed.samples.clone(), feed.frames.clone(), *_leaves(state, clone=True)]
+        self._inputs = [feed.samples.clone(), feed.frames.clone(), *(leaf.clone() for leaf in _leaves(state))]
         self._structure = pytree.tree_structure(state)
         self._outputs: list[Tensor] = []
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -126,6 +126,5 @@ class GraphedModel(Engine[StreamState]):
         return [hidden[layer] for layer in layers], after
 
 
-def _leaves(state: StreamState, *, clone: bool = False) -> list[Any]:
-    leaves = pytree.tree_leaves(state)
-    return [leaf.clone() for leaf in leaves] if clone else leaves
+def _leaves(state: StreamState) -> list[Any]:
+    return pytree.tree_leaves(state)

@@ -12,6 +12,7 @@ from ..streaming import Streaming
 from .auto import choose
 from .available import ENGINES, why_not
 from .linear import PRECISIONS, Precision
+from .packed import PackedModel
 
 
 def make_engine(model: StreamingWavLM, engine: str = "auto", precision: str = "fp32") -> Streaming[Any]:
@@ -54,8 +55,6 @@ def make_engine(model: StreamingWavLM, engine: str = "auto", precision: str = "f
         from .onnxruntime import OnnxRuntimeModel
 
         return OnnxRuntimeModel(model, _precision(precision))
-    from .packed import PackedModel
-
     return PackedModel(model, _precision(precision))
 
 

@@ -71,7 +71,7 @@ class PackedModel(Engine[PackedState]):
         rows = config.chunk_frames
         with torch.inference_mode():
             self._front_end = PackedFrontEnd(model.feature_extractor, kinds, rows)
-            self._norm = _norm(model.norm, kinds.wide)
+            self._norm = _norm(model.norm, kinds.narrow)
             projection = model.feature_proj
             narrow = Arithmetic(kinds.wide, kinds.narrow, plain=kinds.plain)
             self._projection = product(projection.weight, projection.bias, narrow, rows)
@@ -102,15 +102,16 @@ class PackedModel(Engine[PackedState]):
         counts = feed.frames.tolist()
         moving = [row for row, count in enumerate(counts) if count]
         samples = feed.samples if len(moving) == len(counts) else feed.samples[moving]
-        hops, batch = samples.shape[1] // self.config.hop, len(state.rows)
-        hidden = [samples.new_zeros(batch, hops, self.config.dim) for _ in layers]
+        if len(moving) == len(counts) and moving:
+            outputs, rows = self._run(samples, list(state.rows), counts, layers)
+            return outputs, state.with_rows(rows)
+        hops = samples.shape[1] // self.config.hop
+        hidden = [samples.new_zeros(len(counts), hops, self.config.dim) for _ in layers]
         if not moving:
             return hidden, state
         outputs, rows = self._run(
             samples, [state.rows[i] for i in moving], [counts[i] for i in moving], layers
         )
-        if len(moving) == batch:
-            return outputs, state.with_rows(rows)
         for target, source in zip(hidden, outputs, strict=True):
             target[moving] = source
         moved = dict(zip(moving, rows, strict=True))
@@ -124,7 +125,7 @@ class PackedModel(Engine[PackedState]):
         batch, hops = len(rows), samples.shape[1] // config.hop
         fresh = [row.position == 0 for row in rows]
         features, contexts = self._front_end(samples, [row.conv for row in rows], fresh)
-        normed = F.layer_norm(features, (features.shape[2],), *self._norm_as(features.dtype))
+        normed = F.layer_norm(features, (features.shape[2],), *self._norm)
         inputs = self._projection(normed.flatten(0, 1)).view(batch, hops, config.dim)
         embedding, heard = self._positional(inputs, [row.pos_conv for row in rows], fresh)
         hidden = inputs.to(kinds.wide) + embedding
@@ -144,9 +145,6 @@ class PackedModel(Engine[PackedState]):
             if number in layers:
                 kept[number] = flat.view(batch, hops, config.dim)
         return [kept[number] for number in layers], after
-
-    def _norm_as(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        return self._norm[0].to(dtype), self._norm[1].to(dtype)
 
 
 def _norm(norm: nn.LayerNorm, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
