@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streaming_wavlm.files import locked, replacing
+from streaming_wavlm.files import locked, replacing, sweep
 
 
 def test_a_complete_file_takes_its_place_and_leaves_nothing_beside(tmp_path) -> None:
@@ -28,6 +28,17 @@ def test_an_error_on_the_way_keeps_what_was_there(tmp_path) -> None:
         fail_half_way()
     assert (tmp_path / "a").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_killed_writers_left_is_swept_up_and_nothing_else(tmp_path) -> None:
+    (tmp_path / "deep").mkdir()
+    with replacing(tmp_path / "deep" / "a") as temporary:
+        temporary.write_text("whole")
+    kept = [tmp_path / "a", tmp_path / "b.tmp", tmp_path / "deep" / "a", tmp_path / "deep" / ".hidden"]
+    for path in [*kept, temporary]:
+        path.write_text("x")
+    sweep(tmp_path)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
 
 
 def test_a_lock_is_one_processs_until_it_lets_go(tmp_path) -> None:

@@ -31,6 +31,19 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left of files that they were writing, at any depth.
+
+    Args:
+        folder: where nobody else is writing now.
+
+    Raises:
+        OSError: something cannot be removed.
+    """
+    for left in folder.rglob(".*.tmp"):
+        left.unlink(missing_ok=True)
+
+
 def locked(path: Path) -> IO[str] | None:
     """Take a lock that other processes can see.
 

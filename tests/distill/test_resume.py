@@ -302,6 +302,32 @@ def test_two_runs_cannot_share_a_folder(root: Path, tmp_path: Path) -> None:
     holder.close()
 
 
+def test_what_a_killed_run_was_writing_is_swept_up_by_the_next(root: Path, tmp_path: Path) -> None:
+    recipe = toy_recipe(root, tmp_path / "run")
+    left = [tmp_path / "run" / ".recipe.yaml.0a1b.tmp", tmp_path / "run" / "checkpoints" / ".step-1.pt.tmp"]
+    left[1].parent.mkdir(parents=True)
+    for path in left:
+        path.write_text("half of it")
+    (tmp_path / "run" / "notes.tmp").write_text("a user's own")
+    folder = RunFolder(tmp_path / "run")
+    folder.open(recipe)
+    folder.close()
+    assert not any(path.exists() for path in left)
+    assert (tmp_path / "run" / "notes.tmp").exists()
+
+
+def test_a_cooldown_may_be_decided_on_late(root: Path, tmp_path: Path) -> None:
+    values = recipe_values(root, tmp_path / "run", steps=9)
+    words = ["schedule.kind=constant", "schedule.warmup=0"]
+    folder = RunFolder(tmp_path / "run")
+    folder.open(build_stages(values, words)[0])
+    folder.close()
+    folder.open(build_stages(values, [*words, "steps=6", "schedule.cooldown=3"])[0])
+    folder.close()
+    with pytest.raises(ResumeError, match=r"schedule\.kind"):
+        folder.open(build_stages(values, ["schedule.kind=linear"])[0])
+
+
 def test_a_polite_request_to_stop_is_followed_by_a_checkpoint(
     root: Path,
     tmp_path: Path,

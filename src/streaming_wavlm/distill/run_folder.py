@@ -14,7 +14,7 @@ from typing import IO, Any
 import yaml
 
 from ..experiment import differences, to_values, to_yaml
-from ..files import locked, replacing
+from ..files import locked, replacing, sweep
 from .errors import ResumeError, TrainingError
 from .recipe import Recipe
 
@@ -24,7 +24,8 @@ RECIPE_FILE = "recipe.yaml"
 LOCK_FILE = "lock"
 # What may change when a run is continued: how long, what is written, where it computes.
 _FREE = (
-    "out", "steps", "logging", "checkpoints", "limits", "runtime", "validation", "data.root", "data.workers",
+    "out", "steps", "schedule.cooldown", "logging", "checkpoints", "limits", "runtime", "validation",
+    "data.root", "data.workers",
 )  # fmt: skip
 
 
@@ -40,7 +41,7 @@ class RunFolder:
         self._lock: IO[str] | None = None
 
     def open(self, recipe: Recipe) -> None:
-        """Take hold of the folder, and write the recipe into it or compare it with the one that is there.
+        """Take hold of the folder, tidy it, and write the recipe into it or compare it with the one there.
 
         Raises:
             ResumeError: another recipe's run is in the folder, or it runs right now.
@@ -49,6 +50,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._take()
+            sweep(self.path)
             file = self.path / RECIPE_FILE
             if file.exists():
                 self._compare(yaml.safe_load(file.read_text(encoding="utf-8")), recipe)

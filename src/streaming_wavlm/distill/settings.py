@@ -72,7 +72,7 @@ class ScheduleSettings:
         warmup: steps over which it rises from 0.
         final: what is left of it in the end, as a share.
         cooldown: the last steps of ``"constant"``, over which it falls evenly to ``final``. Until they begin,
-            ``steps`` can still be changed: the run goes on as if it had been so from the start.
+            both numbers of steps can still be changed: the run goes on as if it had been so from the start.
     """
 
     kind: Literal["cosine", "linear", "constant"] = "cosine"
