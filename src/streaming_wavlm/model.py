@@ -19,7 +19,7 @@ from .errors import InputError
 from .hub import HubMixin
 from .output import WavLMOutput
 from .state import StreamState, initial_state
-from .streaming import Feed, Streaming, frames_of, masked
+from .streaming import Feed, Streaming, cleared, frames_of, masked, whole_hops
 
 # One pass feeds itself about so many frames at a time: memory must not grow with the square of the length.
 _FEED_FRAMES = 256
@@ -102,13 +102,11 @@ class StreamingWavLM(nn.Module, HubMixin, Streaming[StreamState]):
         check_samples(wavs, "wavs")
         lengths = check_lengths(lengths, wavs)
         config = self.config if chunk_ms is None else self.config.replace(chunk_ms=chunk_ms)
-        present = torch.arange(wavs.shape[1], device=wavs.device) < lengths[:, None]
-        wavs = torch.where(present, wavs.to(self.dtype), 0)
+        wavs = cleared(wavs.to(self.dtype), lengths)
         if not config.causal:
             return self._bidirectional(wavs, lengths)
-        valid = frames_of(lengths, config.hop)
-        total = config.num_frames(wavs.shape[1])
-        wavs = F.pad(wavs, (0, total * config.hop - wavs.shape[1]))
+        wavs = whole_hops(wavs, config.hop)
+        valid, total = frames_of(lengths, config.hop), wavs.shape[1] // config.hop
         state = initial_state(config, len(wavs), wavs.device, wavs.dtype, window=0)
         # A feed of whole chunks: no frame needs what lies beyond its chunk.
         feed = config.chunk_frames * -(-_FEED_FRAMES // config.chunk_frames)

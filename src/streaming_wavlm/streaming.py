@@ -209,13 +209,10 @@ class Streaming(ABC, Generic[StateT]):
         tail_lengths = check_lengths(tail_lengths, tail)
         if active is not None:
             tail_lengths = torch.where(active, tail_lengths, 0)
-        present = torch.arange(tail.shape[1], device=tail.device) < tail_lengths[:, None]
-        hop = self.config.hop
-        total = self.config.num_frames(tail.shape[1])
-        padded = F.pad(torch.where(present, tail.to(self.dtype), 0), (0, total * hop - tail.shape[1]))
+        padded = whole_hops(cleared(tail.to(self.dtype), tail_lengths), self.config.hop)
         chosen = resolve_layers(layers, self.config.num_layers)
-        frames = frames_of(tail_lengths, hop)
-        if total:
+        frames = frames_of(tail_lengths, self.config.hop)
+        if padded.shape[1]:
             hidden, _ = self._advance(Feed(padded, frames, active), state, chosen)
         else:
             hidden = [padded.new_zeros(len(padded), 0, self.config.dim)] * len(chosen)
@@ -271,6 +268,22 @@ def resolve_layers(layers: Sequence[int] | None, num_layers: int) -> tuple[int, 
 def frames_of(samples: Tensor, hop: int) -> Tensor:
     """Return the frames of so many samples, the last partial one included."""
     return (samples + hop - 1) // hop
+
+
+def cleared(samples: Tensor, lengths: Tensor) -> Tensor:
+    """Return audio with silence past each row's end, whatever was there.
+
+    Args:
+        samples: ``[batch, samples]``.
+        lengths: samples of each row, int64 ``[batch]``.
+    """
+    present = torch.arange(samples.shape[1], device=samples.device) < lengths[:, None]
+    return torch.where(present, samples, 0)
+
+
+def whole_hops(samples: Tensor, hop: int) -> Tensor:
+    """Return audio ``[batch, samples]`` with its last partial hop completed with silence."""
+    return F.pad(samples, (0, -samples.shape[1] % hop))
 
 
 def masked(hidden: Iterable[Tensor], frames: Tensor) -> WavLMOutput:

@@ -7,12 +7,11 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..checks import check_lengths, check_samples
 from ..model import StreamingWavLM
 from ..output import WavLMOutput
-from ..streaming import Feed, StateT, Streaming, frames_of, masked
+from ..streaming import Feed, StateT, Streaming, cleared, frames_of, masked, whole_hops
 from .linear import Precision
 from .memory import keep_freed_memory
 
@@ -101,10 +100,8 @@ class Engine(Streaming[StateT]):
         engine = self if chunk_ms is None else self.with_chunk(chunk_ms)
         config = engine.config
         layers = range(config.num_layers)
-        present = torch.arange(wavs.shape[1], device=wavs.device) < lengths[:, None]
-        wavs = torch.where(present, wavs.to(self.dtype), 0)
-        frames, total = frames_of(lengths, config.hop), config.num_frames(wavs.shape[1])
-        wavs = F.pad(wavs, (0, total * config.hop - wavs.shape[1]))
+        wavs = whole_hops(cleared(wavs.to(self.dtype), lengths), config.hop)
+        frames, total = frames_of(lengths, config.hop), wavs.shape[1] // config.hop
         state = engine.init_state(len(wavs))
         pieces = [[wavs.new_zeros(len(wavs), 0, config.dim)] for _ in layers]
         for start in range(0, total, config.chunk_frames):
