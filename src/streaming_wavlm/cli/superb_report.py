@@ -7,10 +7,10 @@ import ast
 import shlex
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from .options import CHECKPOINT_HELP, new_parser
+from .progress import Bar
 
 _UPSTREAMS = (
     "fbank,streaming_wavlm_200ms,streaming_wavlm_400ms,streaming_wavlm_800ms,streaming_wavlm_1000ms,"
@@ -139,33 +139,14 @@ def command_line(arguments: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-class Display:
+class Display(Bar):
     """How far the report is, on standard error: a bar where somebody watches, else a line for each job."""
 
     def __init__(self) -> None:
-        self._rich: Any = None
-        self._task: Any = None
+        super().__init__("superb report", elapsed=True)  # how long it will be is in its note
         self._last = ""
 
-    def __enter__(self) -> Self:
-        if sys.stderr.isatty():
-            self._rich = _bar()
-        if self._rich is not None:
-            self._rich.start()
-            self._task = self._rich.add_task("superb", total=None, note="")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._rich is not None:
-            self._rich.stop()
-
-    def update(self, done: int, total: int, note: str = "") -> None:
-        """Show how far it is."""
-        if self._rich is not None:
-            self._rich.update(self._task, completed=done, total=total, note=note)
-            return
+    def _plain(self, done: int, total: int, note: str) -> None:
         line = f"{done} of {total}{f': {note}' if note else ''}"
         if line != self._last:
             self._last = line
@@ -177,20 +158,6 @@ class Display:
             self._rich.console.print(message, markup=False, highlight=False)
         else:
             sys.stderr.write(f"superb report: {message}\n")
-
-
-def _bar() -> Any:
-    """Return a bar that says how long it has been; how long it will be is in its note."""
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    except ImportError:
-        return None
-    columns = (
-        TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-    )  # fmt: skip
-    return Progress(*columns, console=Console(stderr=True))
 
 
 def _split(names: str) -> list[str]:
