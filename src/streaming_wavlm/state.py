@@ -67,7 +67,7 @@ class StreamState:
         Raises:
             StateError: a row does not exist.
         """
-        index = self._index(rows)
+        index = row_index(rows, self.batch, self.position.device)
         return self._map(lambda tensor: tensor.index_select(0, index))
 
     @staticmethod
@@ -86,13 +86,13 @@ class StreamState:
                 f"cannot stack states of different configs ({', '.join(sorted(prints))}); "
                 "stack only states made by one model"
             )
-        leaves = zip(*(state._tensors() for state in states), strict=True)
-        return states[0]._with([torch.cat(tensors) for tensors in leaves])
+        leaves = zip(*(state.tensors() for state in states), strict=True)
+        return states[0].with_tensors([torch.cat(tensors) for tensors in leaves])
 
     def where(self, active: Tensor, other: StreamState) -> StreamState:
         """Return this state in the rows where ``active`` (bool ``[batch]``) is True, ``other`` elsewhere."""
-        pairs = zip(self._tensors(), other._tensors(), strict=True)
-        return self._with([torch.where(_rows_like(active, new), new, old) for new, old in pairs])
+        pairs = zip(self.tensors(), other.tensors(), strict=True)
+        return self.with_tensors([torch.where(_rows_like(active, new), new, old) for new, old in pairs])
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> StreamState:
         """Return the state on another device or in another floating-point type (positions stay int64)."""
@@ -102,7 +102,7 @@ class StreamState:
 
     def nbytes(self) -> int:
         """Return the memory that the state stands for, in bytes."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in self._tensors())
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors())
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state to a safetensors file, whole or not at all.
@@ -118,7 +118,7 @@ class StreamState:
 
         target = Path(path)
         tensors = {
-            name: tensor.contiguous() for name, tensor in zip(self._names(), self._tensors(), strict=True)
+            name: tensor.contiguous() for name, tensor in zip(self.names(), self.tensors(), strict=True)
         }
         metadata = {"format": _FORMAT, "fingerprint": self.fingerprint}
         try:
@@ -162,15 +162,17 @@ class StreamState:
         check_fingerprint(metadata.get("fingerprint", ""), config)
         batch = tensors["position"].shape[0] if "position" in tensors else 0
         expected = initial_state(config, batch, torch.device("meta"), torch.float32)
-        shapes = {n: t.shape for n, t in zip(expected._names(), expected._tensors(), strict=True)}
+        shapes = {n: t.shape for n, t in zip(expected.names(), expected.tensors(), strict=True)}
         if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
             raise StateError(f"{source} does not hold the tensors of a state of this config; it is damaged")
-        return expected._with([tensors[name] for name in shapes]).to(device=device)
+        return expected.with_tensors([tensors[name] for name in shapes]).to(device=device)
 
-    def _tensors(self) -> list[Tensor]:
+    def tensors(self) -> list[Tensor]:
+        """Return all tensors, in the order of :meth:`names`."""
         return [self.position, *self.conv, self.pos_conv, *self.keys, *self.values]
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """Return the name of each tensor, as in a file."""
         return [
             "position",
             *(f"conv.{i}" for i in range(len(self.conv))),
@@ -179,7 +181,8 @@ class StreamState:
             *(f"values.{i}" for i in range(len(self.values))),
         ]
 
-    def _with(self, tensors: Sequence[Tensor]) -> StreamState:
+    def with_tensors(self, tensors: Sequence[Tensor]) -> StreamState:
+        """Return a state of the same config with other tensors, in the order of :meth:`names`."""
         convs, layers = len(self.conv), len(self.keys)
         rest = tensors[convs + 2 :]
         return replace(
@@ -192,22 +195,11 @@ class StreamState:
         )
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> StreamState:
-        return self._with([function(tensor) for tensor in self._tensors()])
-
-    def _index(self, rows: Tensor | Sequence[int]) -> Tensor:
-        index = torch.as_tensor(rows, device=self.position.device)
-        if index.dtype == torch.bool:
-            if index.shape != (self.batch,):
-                raise StateError(f"a row mask must have shape [{self.batch}], got {list(index.shape)}")
-            return index.nonzero()[:, 0]
-        index = index.reshape(-1).long()
-        if index.numel() and (int(index.min()) < 0 or int(index.max()) >= self.batch):
-            raise StateError(f"rows must be between 0 and {self.batch - 1}, got {index.tolist()}")
-        return index
+        return self.with_tensors([function(tensor) for tensor in self.tensors()])
 
     def _mask(self, rows: Tensor | Sequence[int]) -> Tensor:
         mask = torch.zeros(self.batch, dtype=torch.bool, device=self.position.device)
-        mask[self._index(rows)] = True
+        mask[row_index(rows, self.batch, self.position.device)] = True
         return mask
 
 
@@ -245,6 +237,28 @@ def initial_state(
         values=caches(),
         fingerprint=config.fingerprint(),
     )
+
+
+def row_index(rows: Tensor | Sequence[int], batch: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return the streams that a choice of rows names, as indices, int64.
+
+    Args:
+        rows: a bool mask ``[batch]`` or indices.
+        batch: the number of streams.
+        device: where the indices are to be.
+
+    Raises:
+        StateError: a row does not exist.
+    """
+    index = torch.as_tensor(rows, device=device)
+    if index.dtype == torch.bool:
+        if index.shape != (batch,):
+            raise StateError(f"a row mask must have shape [{batch}], got {list(index.shape)}")
+        return index.nonzero()[:, 0]
+    index = index.reshape(-1).long()
+    if index.numel() and (int(index.min()) < 0 or int(index.max()) >= batch):
+        raise StateError(f"rows must be between 0 and {batch - 1}, got {index.tolist()}")
+    return index
 
 
 def check_fingerprint(fingerprint: str, config: StreamingWavLMConfig) -> None:

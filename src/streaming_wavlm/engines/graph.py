@@ -128,9 +128,9 @@ class GraphEngine(Engine[StreamState]):
         for target, source in zip(hidden, outputs, strict=True):
             target[rows] = source
         merged = [
-            old.index_copy(0, rows, new) for old, new in zip(state._tensors(), after._tensors(), strict=True)
+            old.index_copy(0, rows, new) for old, new in zip(state.tensors(), after.tensors(), strict=True)
         ]
-        return hidden, state._with(merged)
+        return hidden, state.with_tensors(merged)
 
     def _run(
         self, samples: Tensor, frames: Tensor, state: StreamState, hops: int, layers: Sequence[int]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..config import StreamingWavLMConfig
 from ..errors import StateError, StateMismatchError
-from ..state import StreamState, initial_state
+from ..state import StreamState, initial_state, row_index
 from .tape import Tape, TapeShape
 
 
@@ -66,12 +66,12 @@ class PackedState:
 
     def reset(self, rows: Tensor | Sequence[int]) -> PackedState:
         """Return the state with some streams back at their beginning; see :meth:`StreamState.reset`."""
-        chosen = set(self._index(rows))
+        chosen = set(row_index(rows, self.batch).tolist())
         return self.with_rows([self.blank if i in chosen else row for i, row in enumerate(self.rows)])
 
     def select(self, rows: Tensor | Sequence[int]) -> PackedState:
         """Return the state of some streams, in the order given; see :meth:`StreamState.select`."""
-        return self.with_rows([self.rows[i] for i in self._index(rows)])
+        return self.with_rows([self.rows[i] for i in row_index(rows, self.batch).tolist()])
 
     @staticmethod
     def stack(states: Sequence[Any]) -> PackedState:
@@ -174,14 +174,3 @@ class PackedState:
     def with_rows(self, rows: Sequence[PackedRow]) -> PackedState:
         """Return a state of the same model with other streams."""
         return PackedState(tuple(rows), self.blank, self.fingerprint, self.config)
-
-    def _index(self, rows: Tensor | Sequence[int]) -> list[int]:
-        index = torch.as_tensor(rows)
-        if index.dtype == torch.bool:
-            if index.shape != (self.batch,):
-                raise StateError(f"a row mask must have shape [{self.batch}], got {list(index.shape)}")
-            return [number for number, chosen in enumerate(index.tolist()) if chosen]
-        numbers = [int(number) for number in index.reshape(-1).tolist()]
-        if any(not 0 <= number < self.batch for number in numbers):
-            raise StateError(f"rows must be between 0 and {self.batch - 1}, got {numbers}")
-        return numbers

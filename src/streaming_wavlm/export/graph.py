@@ -39,7 +39,7 @@ class StepGraph(nn.Module):
         # Those that remember nothing do not cross the border. len() would make the batch a constant.
         blank = initial_state(config, samples.shape[0], samples.device, dtype, window=0)
         given = state_tensors(blank) | dict(zip(names, (position, *state), strict=True))
-        before = blank._with(list(given.values()))
+        before = blank.with_tensors(list(given.values()))
         hidden, after = self.model._feed(
             samples.to(dtype), before, position + frames, config, keep=config.chunk_frames
         )

@@ -55,7 +55,7 @@ def is_window(name: str) -> bool:
 
 def state_tensors(state: StreamState) -> dict[str, Tensor]:
     """Return a state as named tensors, those that remember nothing included."""
-    return dict(zip(state._names(), state._tensors(), strict=True))
+    return dict(zip(state.names(), state.tensors(), strict=True))
 
 
 def input_shapes(config: StreamingWavLMConfig, batch: int) -> dict[str, tuple[int, ...]]:

@@ -32,7 +32,7 @@ def advance(
         for name, old in crossing.items()
     }
     layers = range(step.metadata.config.num_layers)
-    return [outputs[f"hidden_states.{layer}"] for layer in layers], state._with(list(after.values()))
+    return [outputs[f"hidden_states.{layer}"] for layer in layers], state.with_tensors(list(after.values()))
 
 
 def in_types_of(step: ExportedStep, state: StreamState) -> StreamState:
@@ -43,7 +43,7 @@ def in_types_of(step: ExportedStep, state: StreamState) -> StreamState:
         else tensor
         for name, tensor in state_tensors(state).items()
     ]
-    return state._with(tensors)
+    return state.with_tensors(tensors)
 
 
 def _appended(window: Tensor, new: Tensor) -> Tensor:
