@@ -38,6 +38,19 @@ LICENCES = {
 }
 
 
+def trainings(provenance: dict[str, Any]) -> str:
+    """Return a numbered line for each training that led here, the first one first."""
+    chain = []
+    while "recipe" in provenance:
+        chain.append(provenance)
+        provenance = provenance.get("started_from", {})
+    return "\n".join(
+        f"{number}. `streaming-wavlm distill --config {one['recipe']['name']}`, seed {one['recipe']['seed']}: "
+        f"{one['steps']} steps, {one['hours_of_audio']:.1f} hours of audio heard"
+        for number, one in enumerate(reversed(chain), 1)
+    )
+
+
 def card(provenance: dict[str, Any], parameters: int, probes: list[dict[str, Any]]) -> str:
     """Return the model card."""
     data = provenance["data"]
@@ -70,12 +83,9 @@ def card(provenance: dict[str, Any], parameters: int, probes: list[dict[str, Any
         sources[name] = sources.get(name, 0.0) + source["hours"]
     return CARD.read_text(encoding="utf-8").format(
         parameters=f"{parameters / 1e6:.1f} M parameters",
-        seed=provenance["recipe"]["seed"],
-        steps=provenance["steps"],
-        hours=provenance["hours_of_audio"],
-        epochs=provenance["hours_of_audio"] / data["hours"],
-        corpus=data["hours"],
-        recordings=data["recordings"],
+        trainings=trainings(provenance),
+        corpus=sum(sources.values()),
+        recordings=sum(source["recordings"] for source in data["sources"]),
         data="\n".join(f"| {name} | {hours:.2f} | {LICENCES[name]} |" for name, hours in sources.items()),
         chunks=" | ".join(f"{chunk} ms" if chunk.isdigit() else chunk for chunk in chunks),
         dashes="|".join("---" for _ in chunks),
