@@ -45,8 +45,8 @@ def trainings(provenance: dict[str, Any]) -> str:
         chain.append(provenance)
         provenance = provenance.get("started_from", {})
     return "\n".join(
-        f"{number}. `streaming-wavlm distill --config {one['recipe']['name']}`, seed {one['recipe']['seed']}: "
-        f"{one['steps']} steps, {one['hours_of_audio']:.1f} hours of audio heard"
+        f"{number}. `streaming-wavlm distill --config {one['recipe']['name']}`, "
+        f"seed {one['recipe']['seed']}: {one['steps']} steps, {one['hours_of_audio']:.1f} hours of audio heard"
         for number, one in enumerate(reversed(chain), 1)
     )
 
