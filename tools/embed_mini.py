@@ -46,7 +46,7 @@ def trainings(provenance: dict[str, Any]) -> str:
         provenance = provenance.get("started_from", {})
     return "\n".join(
         f"{number}. `streaming-wavlm distill --config {one['recipe']['name']}`, "
-        f"seed {one['recipe']['seed']}: {one['steps']} steps, {one['hours_of_audio']:.1f} hours of audio heard"
+        f"seed {one['recipe']['seed']}: {one['steps']} steps, {one['hours_of_audio']:.1f} hours heard"
         for number, one in enumerate(reversed(chain), 1)
     )
 
