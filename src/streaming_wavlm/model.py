@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,19 +65,6 @@ class StreamingWavLM(nn.Module, HubMixin, Streaming[StreamState]):
             if tensor.is_floating_point() and tensor.numel() <= _SMALL:
                 digest.update(name.encode() + tensor.detach().to("cpu", torch.float32).numpy().tobytes())
         return digest.hexdigest()[:16]
-
-    def with_chunk(self, chunk_ms: int) -> Self:
-        """Return a model with the same weights, shared and not copied, and another chunk size.
-
-        Args:
-            chunk_ms: audio that one step of the new model processes, in milliseconds.
-
-        Raises:
-            ConfigError: the chunk is no multiple of the hop.
-        """
-        other = copy.copy(self)
-        other.config = self.config.replace(chunk_ms=chunk_ms)
-        return other
 
     def forward(
         self, wavs: Tensor, lengths: Tensor | None = None, chunk_ms: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
@@ -74,10 +75,6 @@ class Streaming(ABC, Generic[StateT]):
     training: bool
 
     @abstractmethod
-    def with_chunk(self, chunk_ms: int) -> Self:
-        """Return the same with another chunk size, weights shared and not copied."""
-
-    @abstractmethod
     def mark(self) -> str:
         """Return what tells the weights from others: of the small tensors, which all training moves."""
 
@@ -108,6 +105,19 @@ class Streaming(ABC, Generic[StateT]):
             Those hidden states ``[batch, hops, dim]``, whatever they are past a row's frames, and the state
             after the feed, in which inactive rows are as they were.
         """
+
+    def with_chunk(self, chunk_ms: int) -> Self:
+        """Return the same with the same weights, shared and not copied, and another chunk size.
+
+        Args:
+            chunk_ms: audio that one step of it processes, in milliseconds.
+
+        Raises:
+            ConfigError: the chunk is no multiple of the hop.
+        """
+        other = copy.copy(self)
+        other.config = self.config.replace(chunk_ms=chunk_ms)
+        return other
 
     def init_state(self, batch: int = 1) -> StateT:
         """Return the state of ``batch`` streams that have not begun.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, ClassVar, Self
 
 import torch
@@ -57,19 +56,6 @@ class Engine(Streaming[StateT]):
     def eval(self) -> Self:
         """Return the engine: it is always in eval mode."""
         return self
-
-    def with_chunk(self, chunk_ms: int) -> Self:
-        """Return an engine with the same weights, shared and not copied, and another chunk size.
-
-        Args:
-            chunk_ms: audio that one step of the new engine processes, in milliseconds.
-
-        Raises:
-            ConfigError: the chunk is no multiple of the hop.
-        """
-        other = copy.copy(self)
-        other.config = self.config.replace(chunk_ms=chunk_ms)
-        return other
 
     def __call__(
         self, wavs: Tensor, lengths: Tensor | None = None, chunk_ms: int | None = None
