@@ -159,6 +159,12 @@ TEACHERS = {
         ("whisper", {"loss": "mse", "target_norm": "layer_channel"}),
         ("whisper", {"loss": "units", "units": 8, "target_norm": "layer_channel"}),
         ("whisper", {"loss": "mse", "target_norm": "layer_channel", "target_pool": "mean_std"}),
+        (
+            "whisper",
+            {"loss": "mse", "target_norm": "whiten", "target_pool": "mean_std", "components": 2},
+        ),
+        ("whisper", {"loss": "mse", "target_norm": "whiten", "components": 6}),
+        ("whisper", {"loss": "units", "units": 8, "target_norm": "whiten", "components": 6}),
         ("logmel", {"loss": "mse"}),
         ("logmel", {"loss": "l1", "target_norm": "layer", "target_pool": "mean", "pool": "running_mean"}),
         ("speaker", {"loss": "cosine"}),
@@ -176,6 +182,7 @@ def test_one_batch_can_be_learnt_by_heart(teacher, pair) -> None:
         torch.manual_seed(0)
         score = Objective(student.config, ObjectiveConfig((PairConfig("t", 2, **pair),)), {"t": model.spec})
     score.measure(targets)
+    score.fit_norms()
     if score.needs_codebooks:
         score.sample(targets)
         score.fit_codebooks()

@@ -19,7 +19,9 @@ def values(**changes: Any) -> dict[str, Any]:
     return recipe_values(Path(), OUT, **changes)
 
 
-@pytest.mark.parametrize("name", ["mini", "mini-continued", "wavlm-large-12", "wavlm-large-12-one-stage"])
+@pytest.mark.parametrize(
+    "name", ["mini", "mini-continued", "mini-whitened", "wavlm-large-12", "wavlm-large-12-one-stage"]
+)
 def test_shipped_recipes_are_found_by_name_and_are_complete(name: str) -> None:
     assert name in shipped_recipes()
     for stage in load_recipe(name):

@@ -12,15 +12,17 @@ from .teachers.base import PositionalTargets, Targets
 from .workshop import Workshop
 
 STEPS = 32
+# Principal components of what there is once per recording take many recordings.
+COMPONENTS_STEPS = 160
 
 
-def measure_targets(shop: Workshop, fabric: Any, steps: int = STEPS) -> None:
+def measure_targets(shop: Workshop, fabric: Any, steps: int | None = None) -> None:
     """Show the objective the targets of the first steps, if it has to see some.
 
     Args:
         shop: what the run works with.
         fabric: processes and device.
-        steps: how many steps' batches.
+        steps: how many steps' batches; ``None`` takes as many as the statistics need.
     """
     objective = shop.task.objective
     if not isinstance(objective, Objective) or not objective.needs_measuring:
@@ -35,10 +37,12 @@ def measure_targets(shop: Workshop, fabric: Any, steps: int = STEPS) -> None:
         return gathered.flatten(0, 1)
 
     several = fabric.world_size > 1
-    for targets in _taught(shop, fabric, steps):
+    needed = COMPONENTS_STEPS if objective.needs_components else STEPS
+    for targets in _taught(shop, fabric, steps or needed):
         objective.measure(targets, average if several else None)
+    objective.fit_norms()
     if objective.needs_codebooks:
-        for targets in _taught(shop, fabric, steps):
+        for targets in _taught(shop, fabric, steps or STEPS):
             objective.sample(targets, gather if several else None)
         objective.fit_codebooks()
 

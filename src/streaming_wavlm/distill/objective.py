@@ -16,7 +16,7 @@ from .geometry import student_geometry
 from .heads import Head, pool
 from .losses import INDIRECT, LossFunction, loss_function
 from .objective_config import ObjectiveConfig, PairConfig
-from .target_norm import MEASURED, Average, ChannelNorm, normalised
+from .target_norm import MEASURED, Average, ChannelNorm, Whitening, normalised
 from .teachers.base import Targets, TeacherSpec
 from .units import Codebook, Gather
 
@@ -80,11 +80,11 @@ class Objective(nn.Module):
         )
         measured = [pair for pair in self.pairs if pair.target_norm in MEASURED]
         self.norms = nn.ModuleDict(
-            {_key(pair): ChannelNorm(_target_dim(pair, self.teachers[pair.teacher])) for pair in measured}
+            {_key(pair): _norm(pair, _summary_dim(pair, self.teachers[pair.teacher])) for pair in measured}
         )
         self.codebooks = nn.ModuleDict(
             {
-                _key(pair): Codebook(pair.units, self.teachers[pair.teacher].dim)
+                _key(pair): Codebook(pair.units, _target_dim(pair, self.teachers[pair.teacher]))
                 for pair in self.pairs
                 if pair.loss == "units"
             }
@@ -176,7 +176,29 @@ class Objective(nn.Module):
         for pair, norm in self._norms():
             found = self._targets(pair, targets)
             wanted = self._wanted(pair, found)
-            norm.measure(wanted, found.lengths.clamp(max=wanted.shape[1]), average)
+            lengths = found.lengths.clamp(max=wanted.shape[1])
+            if isinstance(norm, Whitening):
+                # A summary of many frames counts for as many: else short recordings, of which there are the
+                # most and which vary the most, would decide what is common.
+                weights = found.lengths if pair.target_pool != "none" else torch.ones_like(lengths)
+                norm.measure(wanted, lengths, weights, average)
+            else:
+                norm.measure(wanted, lengths, average)
+
+    @property
+    def needs_components(self) -> bool:
+        """Whether principal components are to be measured, which takes more targets than means do."""
+        return any(isinstance(norm, Whitening) and not norm.measured for _, norm in self._norms())
+
+    def fit_norms(self) -> None:
+        """Make the statistics of what was measured, before anything is sampled.
+
+        Raises:
+            StateError: nothing was measured.
+        """
+        for _, norm in self._norms():
+            if not norm.measured:
+                norm.fit()
 
     def sample(self, targets: Mapping[str, Targets], gather: Gather | None = None) -> None:
         """Take a batch into the sample of the loss ``"units"``, after all batches were measured.
@@ -209,9 +231,9 @@ class Objective(nn.Module):
         books = [(pair, self.codebooks[_key(pair)]) for pair in self.pairs if _key(pair) in self.codebooks]
         return [(pair, book) for pair, book in books if isinstance(book, Codebook)]
 
-    def _norms(self) -> list[tuple[PairConfig, ChannelNorm]]:
+    def _norms(self) -> list[tuple[PairConfig, ChannelNorm | Whitening]]:
         norms = [(pair, self.norms[_key(pair)]) for pair in self.pairs if _key(pair) in self.norms]
-        return [(pair, norm) for pair, norm in norms if isinstance(norm, ChannelNorm)]
+        return [(pair, norm) for pair, norm in norms if isinstance(norm, ChannelNorm | Whitening)]
 
     def _wanted(self, pair: PairConfig, targets: Targets) -> Tensor:
         layer = _resolved(pair.teacher_layer, self.teachers[pair.teacher].num_layers, first=0)
@@ -280,8 +302,23 @@ def _key(pair: PairConfig) -> str:
     return pair.name.replace(".", "_")
 
 
-def _target_dim(pair: PairConfig, teacher: TeacherSpec) -> int:
+def _summary_dim(pair: PairConfig, teacher: TeacherSpec) -> int:
     return 2 * teacher.dim if pair.target_pool == "mean_std" else teacher.dim
+
+
+def _target_dim(pair: PairConfig, teacher: TeacherSpec) -> int:
+    return pair.components if pair.target_norm == "whiten" else _summary_dim(pair, teacher)
+
+
+def _norm(pair: PairConfig, dim: int) -> ChannelNorm | Whitening:
+    if pair.target_norm != "whiten":
+        return ChannelNorm(dim)
+    if pair.components > dim:
+        raise ConfigError(
+            f"{pair.name}: the target has {dim} channels and so at most as many components, got components: "
+            f"{pair.components}"
+        )
+    return Whitening(dim, pair.components)
 
 
 def _known(teachers: Mapping[str, TeacherSpec], name: str) -> TeacherSpec:

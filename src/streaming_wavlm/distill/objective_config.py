@@ -35,8 +35,9 @@ class PairConfig:
         shift: teacher frames to look on from the one that has heard the same.
         target_norm: normalise each target frame over its width (``"layer"``), each channel over the recording
             (``"instance"``) or over the corpus (``"channel"``), or first each frame, then each channel over
-            the corpus (``"layer_channel"``). Where the teacher's frames are pooled, each frame is normalised
-            before and each channel of the summary after.
+            the corpus (``"layer_channel"``) or each principal component over the corpus (``"whiten"``). Where
+            the teacher's frames are pooled, each frame is normalised before and the summary after.
+        components: how many principal components of the target ``"whiten"`` keeps, the largest first.
         window: frames within which ``"gram"`` compares.
         units: how many classes ``"units"`` sorts the target's frames into.
 
@@ -56,6 +57,7 @@ class PairConfig:
     target_norm: TargetNorm = "none"
     window: int = 50
     units: int = 256
+    components: int = 256
 
     def __post_init__(self) -> None:
         if self.student_layer == 0:
@@ -72,6 +74,8 @@ class PairConfig:
             raise ConfigError(
                 f"the weight of a loss must be above 0, got {self.weight!r}; leave the pair out"
             )
+        if self.components < 1:
+            raise ConfigError(f"components must be at least 1, got {self.components!r}")
         if self.window < 2:
             raise ConfigError(f"window must be at least 2 frames, got {self.window!r}")
         if self.loss in INDIRECT and self.pool not in ("auto", "none"):

@@ -155,7 +155,9 @@ class Teacher(nn.Module, ABC):
 
     def fingerprint(self) -> str:
         """Return a digest that changes with the weights and whatever else changes the targets."""
-        digest = hashlib.sha256(json.dumps(self.description(), sort_keys=True).encode())
+        # What it is called and where it lies do not: targets kept on disk stay good when a folder moves.
+        settings = {key: value for key, value in self.description().items() if key not in ("name", "source")}
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for key, value in sorted(self.state_dict().items()):
             digest.update(f"{key}{value.dtype}{list(value.shape)}".encode())
             digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
