@@ -106,6 +106,20 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert json.loads(run.stdout) == []
 
 
+@pytest.mark.parametrize("engine", ["eager", "packed"])
+def test_loading_and_streaming_do_not_load_the_compiler(engine: str) -> None:
+    """torch imports it, and sympy with it, to draw weights on the meta device: a second, and 70 MiB."""
+    heavy = ["sympy", "torch._dynamo", "torch._inductor"]
+    code = (
+        "import sys, json, torch, streaming_wavlm as sw\n"
+        f"model = sw.load('mini', engine={engine!r})\n"
+        "model.step(torch.zeros(1, model.config.chunk_samples), model.init_state(1))\n"
+        f"print(json.dumps([name for name in {heavy!r} if name in sys.modules]))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(run.stdout) == []
+
+
 def test_every_public_name_exists_and_no_submodule_hides_one() -> None:
     for name in streaming_wavlm.__all__:
         assert getattr(streaming_wavlm, name) is not None

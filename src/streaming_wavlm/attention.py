@@ -38,6 +38,14 @@ class RelativeBias(nn.Embedding):
         super().__init__(num_buckets, num_heads)
         self.max_distance = max_distance
 
+    def reset_parameters(self) -> None:
+        """Draw the table anew; on the meta device, where nothing is stored, do nothing.
+
+        There torch's ``normal_`` imports the compiler: 70 MiB and a second for every process that loads one.
+        """
+        if not self.weight.is_meta:
+            super().reset_parameters()
+
     def by_distance(self, queries: int, keys: int, cached: int) -> Tensor:
         """Return the bias of every query and key of one feed.
 
