@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 from contextlib import contextmanager
 
 import pytest
@@ -252,6 +253,65 @@ def test_the_jobs_keep_features_and_the_environment_is_as_it_was(asked, monkeypa
     assert seen == [{"": None, "_GB": None}] * 4
 
 
+def test_jobs_run_side_by_side_and_the_first_of_a_task_is_over_before_the_others(asked) -> None:
+    both, over, early = threading.Barrier(2), set(), []
+
+    def meet(task, upstream, options):
+        assert options["threads"] == max(1, (os.cpu_count() or 1) // 2)
+        both.wait(20)  # one alone would wait for ever
+        if upstream == STREAMING[0]:
+            over.add(task)
+        elif task not in over:
+            early.append((task, upstream))
+
+    fake, told = Fake(trouble=meet), Told()
+    outcome = make(asked(jobs=2, upstreams=STREAMING), told, fake.tools())
+    assert outcome.failed == ()
+    assert early == []
+    assert sorted(call[:2] for call in fake.calls) == sorted(
+        (task, upstream) for task in ("voxceleb1", "asr") for upstream in STREAMING
+    )
+    assert len(done(asked)) == 6
+    assert told.updates[-1] == (6, 6, "")
+    alone = asked(out=asked().out.with_name("alone"), upstreams=STREAMING)
+    make(alone, Told(), Fake().tools())
+    told_apart = [(asked().out / "report.md").read_text(), (alone.out / "report.md").read_text()]
+    assert told_apart[0] == told_apart[1]
+
+
+def test_side_by_side_a_failure_is_one_jobs_and_a_search_finds_the_same(asked) -> None:
+    def fails(task, upstream, options):
+        if upstream == STREAMING[1]:
+            raise SuperbError("no disk")
+
+    fake = Fake(trouble=fails, dev=lambda rate: rate)
+    outcome = make(asked(jobs=3, rates=(1e-1, 1e-2), tasks=("voxceleb1",)), Told(), fake.tools())
+    assert len(outcome.failed) == 2
+    assert len(done(asked)) == 2
+    assert "| SID | 0.1 (0.1) |" in (asked().out / "report.md").read_text()
+
+
+def test_an_end_from_outside_ends_the_jobs_side_by_side_and_is_no_failure_of_theirs(asked) -> None:
+    class Ended(BaseException):
+        pass
+
+    two = threading.Barrier(2)
+
+    def trouble(task, upstream, options):
+        two.wait(20)
+        if task == "asr":
+            raise Ended
+        assert options["stop"].wait(20)
+        raise SuperbError("failed with status -15")
+
+    fake, told = Fake(trouble=trouble), Told()
+    with pytest.raises(Ended):
+        make(asked(jobs=2), told, fake.tools())
+    assert len(fake.calls) == 2
+    assert results(asked)["jobs"] == []
+    assert told.said == []
+
+
 def test_two_reports_in_one_folder_are_refused(asked) -> None:
     def second(*_):
         with pytest.raises(SuperbError, match="another report is being made"):
@@ -277,6 +337,7 @@ def test_damaged_results_are_a_clear_error(asked, text) -> None:
         ({"tasks": ()}, SuperbError, "at least one task"),
         ({"upstreams": ()}, SuperbError, "at least one upstream"),
         ({"seeds": 0}, SuperbError, "at least one seed, got 0"),
+        ({"jobs": 0}, SuperbError, "at least one job at a time, got 0"),
         ({"rates": (-1.0,)}, SuperbError, "positive number, got -1"),
         ({"features_gb": -1}, SuperbError, "0 .no cache. or more GB, got -1"),
     ],

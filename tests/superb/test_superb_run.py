@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -172,3 +175,37 @@ def test_checkpoints_of_others_are_not_gone_on_with(commands, tmp_path) -> None:
     with pytest.raises(SuperbError, match="not begun here"):
         again(tmp_path)
     assert commands == []
+
+
+def test_a_process_ends_with_its_children_once_it_is_told_to_stop(tmp_path) -> None:
+    stop = threading.Event()
+    code = (
+        "import pathlib, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        f"pathlib.Path({str(tmp_path / 'child')!r}).write_text(str(child.pid))\n"
+        "time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], process_group=0)
+    threading.Timer(0.5, stop.set).start()
+    while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
+        assert process.poll() is None
+        time.sleep(0.01)
+    assert run._ended(process, stop) == -signal.SIGTERM
+    child = int((tmp_path / "child").read_text())
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{child}").exists() and "State:\tZ" not in Path(f"/proc/{child}/status").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_process_does_not_outlive_a_wait_that_is_broken_off(monkeypatch) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+    def interrupted(*_: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run._ended(process, None)
+    assert process.poll() == -signal.SIGKILL

@@ -74,7 +74,10 @@ def add_parser(actions: Any) -> None:
         metavar="N",
         help="disk space for features that are computed once; 0 computes them every time (default: 20)",
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of each process")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="trainings side by side (default: 1)"
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of each (default: the cores ÷ N)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: cuda where there is one, else cpu)")
     parser.add_argument(
         "-o",
@@ -110,6 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
         override=_override(arguments.override),
         features_gb=arguments.features_gb,
         threads=arguments.threads,
+        jobs=arguments.jobs,
         device=arguments.device,
         command=command_line(arguments),
     )
@@ -132,6 +136,7 @@ def command_line(arguments: argparse.Namespace) -> str:
     if arguments.search_lr is not None:
         words += ["--search-lr", *([arguments.search_lr] if arguments.search_lr else [])]
     words += ["--features-gb", f"{arguments.features_gb:g}"] if arguments.features_gb != 20 else []
+    words += ["--jobs", str(arguments.jobs)] if arguments.jobs != 1 else []
     words += ["--threads", str(arguments.threads)] if arguments.threads else []
     words += ["--device", arguments.device] if arguments.device else []
     for override in arguments.override:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from .tasks import TASKS, Task
 __all__ = ["TaskResult", "layer_weights", "run_task"]
 
 _TAIL = 15
+_LOOK_SECONDS, _LAST_SECONDS = 0.2, 10.0
 _RECORD = "run.json"
 
 
@@ -71,6 +74,7 @@ def run_task(
     heads: Literal["published", "causal"] = "published",
     seed: int | None = None,
     threads: int | None = None,
+    stop: threading.Event | None = None,
 ) -> TaskResult:
     """Train a task's head on an upstream and evaluate it, each in a process of its own, as the command does.
 
@@ -89,13 +93,14 @@ def run_task(
         heads: as SUPERB publishes them, or such that no frame hears what comes after it.
         seed: of the head's weights and the order of the data; S3PRL's own when None.
         threads: to compute with on the CPU; as many as there are cores when None.
+        stop: for a caller in a thread, which no signal reaches: ends the processes once it is set.
 
     Returns:
         The test scores, and what they took.
 
     Raises:
-        SuperbError: the task has no score here, the folder holds another experiment, or a process failed;
-            the message ends with what it said last.
+        SuperbError: the task has no score here, the folder holds another experiment, or a process failed or
+            was ended by ``stop``; the message ends with what it said last.
     """
     if task not in TASKS:
         raise SuperbError(f"no score is read from the task {task!r} here; there are {', '.join(TASKS)}")
@@ -122,14 +127,14 @@ def run_task(
     record = _begun(folder, identity)
     if not record["trained"]:
         resume = ["-a"] if _ready_to_go_on(folder, known) else []
-        record["train_seconds"] += _run([*train, *resume, *on], folder / "train.log", threads)
+        record["train_seconds"] += _run([*train, *resume, *on], folder / "train.log", threads, stop)
         record["trained"] = True
         _write(folder, record)
     for stale in (path for pattern in known.outputs for path in folder.glob(pattern)):
         stale.unlink()
     best = sorted(filter(is_whole, folder.glob(known.best)))
     evaluate = ["-m", "evaluate", "-e", str(best[-1] if best else folder), *known.evaluate, *on]
-    evaluate_seconds = _run(evaluate, folder / "evaluate.log", threads)
+    evaluate_seconds = _run(evaluate, folder / "evaluate.log", threads, stop)
     return TaskResult(task, upstream, known.scores(folder), record["train_seconds"], evaluate_seconds, folder)
 
 
@@ -190,25 +195,47 @@ def _content(file: str | os.PathLike[str] | None) -> str | None:
         return hashlib.file_digest(data, "sha256").hexdigest()[:16]
 
 
-def _run(arguments: list[str], log: Path, threads: int | None = None) -> float:
+def _run(
+    arguments: list[str], log: Path, threads: int | None = None, stop: threading.Event | None = None
+) -> float:
     """Run the launcher, with its output in a file, and return the seconds it took."""
     # The child must find the same package, however this process came to find it.
     path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     limits = {} if threads is None else {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     begin = time.perf_counter()
     with log.open("w", encoding="utf-8") as file:
-        done = subprocess.run(  # noqa: S603 - our own program
+        process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-m", __package__, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
             env={**os.environ, **limits, "PYTHONPATH": os.pathsep.join(path)},
-            check=False,
+            # A terminal's Ctrl-C is for whoever holds ``stop``.
+            process_group=None if stop is None else 0,
         )
-    if done.returncode:
+        status = _ended(process, stop)
+    if status:
         said = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:]
         raise SuperbError(
-            f"`streaming-wavlm superb run {' '.join(arguments)}` failed with status {done.returncode}; "
+            f"`streaming-wavlm superb run {' '.join(arguments)}` failed with status {status}; "
             f"all it said is in {log}, at the end:\n" + "\n".join(said)
         )
     return time.perf_counter() - begin
+
+
+def _ended(process: subprocess.Popen[bytes], stop: threading.Event | None) -> int:
+    """Wait for a process and return its status; if the wait is broken off, it ends first."""
+    try:
+        if stop is None:
+            return process.wait()
+        while True:
+            try:
+                return process.wait(_LOOK_SECONDS)
+            except subprocess.TimeoutExpired:
+                if stop.is_set():
+                    os.killpg(process.pid, signal.SIGTERM)  # it leads a group, with its workers
+                    return process.wait(_LAST_SECONDS)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,7 +56,10 @@ class Tools:
 
 
 class Loop:
-    """Runs the jobs of a report, one after the other.
+    """Runs the jobs of a report, one after the other or some side by side.
+
+    Side by side each cell of the table has a thread. What they share belongs to the one whose turn it is, and
+    a turn ends where a job runs.
 
     Args:
         request: what is asked for.
@@ -86,6 +91,8 @@ class Loop:
             group for group in request.groups() for _ in range(request.jobs_per_group)
         ]
         self._total = len(self._waiting)
+        self._turn = threading.Lock()
+        self._stop = threading.Event()
 
     def run(self, after_group: Callable[[], object] = lambda: None) -> None:
         """Run what is missing.
@@ -97,14 +104,42 @@ class Loop:
             SuperbError: the results cannot be written.
         """
         configs = {task: self._prepare(task) for task in self.request.tasks}
-        with _features(self.request):
-            for group in self.request.groups():
+
+        def fill(group: Group) -> None:
+            with self._turn:
                 config = configs[group.task]
                 if config is not None:
                     self._run_group(group, config)
                     after_group()
                 self._waiting = [waiting for waiting in self._waiting if waiting != group]
+
+        with _features(self.request):
+            for groups in self.request.rounds():
+                self._each(fill, groups)
         self._show("")
+
+    def _each(self, fill: Callable[[Group], None], groups: list[Group]) -> None:
+        if self.request.jobs == 1:
+            for group in groups:
+                fill(group)
+            return
+        with ThreadPoolExecutor(self.request.jobs) as pool:
+            futures = [pool.submit(fill, group) for group in groups]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+            except BaseException:
+                self._stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    @contextmanager
+    def _turn_over(self) -> Iterator[None]:
+        self._turn.release()
+        try:
+            yield
+        finally:
+            self._turn.acquire()
 
     def _prepare(self, task: str) -> Path | None:
         """Prepare a task's corpus and return the experiment's config; None if that fails."""
@@ -166,19 +201,21 @@ class Loop:
         )  # fmt: skip
         begin = time.perf_counter()
         try:
-            result = self.tools.run_task(
-                group.task,
-                group.upstream,
-                config=config,
-                folder=folder,
-                ckpt=request.ckpt if ours else None,
-                model_config=request.model_config if ours else None,
-                override=dict(job.override) or None,
-                device=request.device,
-                heads=group.heads,
-                seed=job.seed,
-                threads=request.threads,
-            )
+            with self._turn_over():
+                result = self.tools.run_task(
+                    group.task,
+                    group.upstream,
+                    config=config,
+                    folder=folder,
+                    ckpt=request.ckpt if ours else None,
+                    model_config=request.model_config if ours else None,
+                    override=dict(job.override) or None,
+                    device=request.device,
+                    heads=group.heads,
+                    seed=job.seed,
+                    threads=self._threads,
+                    stop=self._stop if request.jobs > 1 else None,
+                )
             return replace(
                 record,
                 status="done",
@@ -188,8 +225,16 @@ class Loop:
                 seconds=result.train_seconds + result.evaluate_seconds,
             )
         except Exception as error:  # one job is no reason to lose the others
+            if self._stop.is_set():  # it did not fail, it was ended
+                raise
             logger.debug("%s failed", job, exc_info=True)
             return replace(record, reason=_words(error), seconds=time.perf_counter() - begin)
+
+    @property
+    def _threads(self) -> int | None:
+        if self.request.threads is None and self.request.jobs > 1:
+            return max(1, (os.cpu_count() or 1) // self.request.jobs)
+        return self.request.threads
 
     def _layers(self, task: str, folder: Path) -> tuple[float, ...] | None:
         try:
@@ -200,7 +245,10 @@ class Loop:
         return tuple(float(weight) for weight in weights)
 
     def _show(self, note: str) -> None:
-        left = words(seconds_left(self._waiting, self.ledger.jobs.values())) if self._waiting else ""
+        left = ""
+        if self._waiting:
+            seconds = seconds_left(self._waiting, self.ledger.jobs.values())
+            left = words(None if seconds is None else seconds / self.request.jobs)
         done = self._total - len(self._waiting)
         self.progress.update(done, self._total, ", ".join(filter(None, (note, left))))
 

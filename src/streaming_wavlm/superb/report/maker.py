@@ -106,6 +106,8 @@ def _check(request: Request) -> None:
             raise SuperbError(f"a report needs at least one {what}, and none was given")
     if request.seeds < 1:
         raise SuperbError(f"a report needs at least one seed, got {request.seeds}")
+    if request.jobs < 1:
+        raise SuperbError(f"a report needs at least one job at a time, got {request.jobs}")
     for rate in request.rates:
         if not 0 < rate < float("inf"):
             raise SuperbError(f"a learning rate must be a positive number, got {rate}")

@@ -34,7 +34,8 @@ class Request:
         heads: which heads.
         override: config values to change in every task, over what the corpora's configs say.
         features_gb: the most that the cache of features may take [GB]; no cache when 0.
-        threads: of each process; what torch decides when None.
+        threads: of each process; what torch decides when None, its share of the cores beside other jobs.
+        jobs: how many trainings side by side.
         device: where to compute; CUDA if there is one, when None.
         command: the command line that asked, to be printed.
     """
@@ -51,6 +52,7 @@ class Request:
     override: Mapping[str, Any] = field(default_factory=dict)
     features_gb: float = 20.0
     threads: int | None = None
+    jobs: int = 1
     device: str | None = None
     command: str = ""
 
@@ -60,6 +62,20 @@ class Request:
             for upstream in self.upstreams:
                 for heads in self.heads:
                     yield Group(task, upstream, heads)
+
+    def rounds(self) -> list[list[Group]]:
+        """Return the groups that may be trained side by side, round by round.
+
+        The first of a task is over before the others begin: it makes the lists of files that all of them use.
+        """
+        groups = list(self.groups())
+        if self.jobs == 1:
+            return [groups]
+        firsts = {group.task: group for group in reversed(groups)}
+        return [
+            [group for group in groups if firsts[group.task] == group],
+            [group for group in groups if firsts[group.task] != group],
+        ]
 
     @property
     def jobs_per_group(self) -> int:
