@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from streaming_wavlm.files import locked, replacing, sweep
+from tiny import tiny_model
 
 
 def test_a_complete_file_takes_its_place_and_leaves_nothing_beside(tmp_path) -> None:
@@ -28,6 +33,19 @@ def test_an_error_on_the_way_keeps_what_was_there(tmp_path) -> None:
         fail_half_way()
     assert (tmp_path / "a").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_whoever_the_umask_lets_may_read_whatever_writes_the_file(tmp_path) -> None:
+    before = os.umask(0o027)
+    try:
+        with replacing(tmp_path / "a") as temporary:
+            save_file({"x": torch.zeros(1)}, temporary)
+        tiny_model(dtype=torch.float32).save_pretrained(tmp_path / "model")
+    finally:
+        os.umask(before)
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) > 2
+    assert {oct(path.stat().st_mode & 0o777) for path in written} == {"0o640"}
 
 
 def test_what_killed_writers_left_is_swept_up_and_nothing_else(tmp_path) -> None:

@@ -17,18 +17,35 @@ def replacing(path: Path) -> Iterator[Path]:
         path: the file to be; its folder must exist.
 
     Yields:
-        The temporary path to write. If the block ends without an error it takes the place of ``path``;
-        otherwise it is removed, and what was there stays.
+        The temporary path to write, an empty file. If the block ends without an error it takes the place of
+        ``path``; otherwise it is removed, and what was there stays.
 
     Raises:
         OSError: the file cannot be put in its place.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        yield temporary
+        with usual_mode(temporary):
+            yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def usual_mode(path: Path) -> Iterator[None]:
+    """Have a new file readable by whom the umask lets, whatever writes it: safetensors lets its owner alone.
+
+    Args:
+        path: the file; an empty one is there when the block begins.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.touch()
+    mode = path.stat().st_mode
+    yield
+    path.chmod(mode)
 
 
 def sweep(folder: Path) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from streaming_wavlm.errors import CheckpointCorruptError
+from streaming_wavlm.files import usual_mode
 
 # Our config.json, in the metadata of a file that we wrote.
 CONFIG_KEY = "streaming_wavlm"
@@ -57,7 +58,8 @@ def written_safetensors(path: Path, tensors: Mapping[str, Tensor], config_text: 
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        save_file(plain, temporary, metadata={"format": "pt", CONFIG_KEY: config_text})
+        with usual_mode(temporary):
+            save_file(plain, temporary, metadata={"format": "pt", CONFIG_KEY: config_text})
         yield temporary
     except SafetensorError as error:
         raise OSError(str(error)) from error
