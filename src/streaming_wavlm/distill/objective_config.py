@@ -57,7 +57,7 @@ class PairConfig:
     target_norm: TargetNorm = "none"
     window: int = 50
     units: int = 256
-    components: int = 256
+    components: int = 96
 
     def __post_init__(self) -> None:
         if self.student_layer == 0:
