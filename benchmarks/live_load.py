@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument(
         "--threads", type=int, default=None, help="of the server's model (default: cores - 1)"
     )
+    parser.add_argument("--workers", type=int, default=1, help="of the server, which share its threads")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     how = {"engine": args.engine, "precision": args.precision}
@@ -50,7 +51,9 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     rows = []
     for number in args.streams:
-        server, batch = served(args.checkpoint, how, args.chunk_ms, number, args.seconds, threads)
+        server, batch = served(
+            args.checkpoint, how, args.chunk_ms, number, args.seconds, (threads, args.workers)
+        )
         alone = (
             processes(args.checkpoint, how, args.chunk_ms, number, args.seconds)
             if number <= args.processes
@@ -96,7 +99,12 @@ def speech(seconds: float) -> Audio:
 
 
 def served(
-    checkpoint: str, how: dict[str, str], chunk_ms: int, number: int, seconds: float, threads: int
+    checkpoint: str,
+    how: dict[str, str],
+    chunk_ms: int,
+    number: int,
+    seconds: float,
+    threads: tuple[int, int],
 ) -> tuple[list[float], float]:
     """Return the latency of each chunk [s], and the mean number of streams in a step."""
     context = multiprocessing.get_context("spawn")
@@ -120,7 +128,7 @@ def _serve(
     how: dict[str, str],
     chunk_ms: int,
     number: int,
-    threads: int,
+    threads: tuple[int, int],
     ready: Any,
     stop: Any,
     results: Any,
@@ -133,8 +141,10 @@ def _serve(
     from streaming_wavlm.serve import Limits, build_service
     from streaming_wavlm.serve.run import Address, build_server
 
-    torch.set_num_threads(threads)
-    service = build_service(sw.load(checkpoint, **how), (chunk_ms,), Limits(streams=number, batch=64))
+    of_model, workers = threads
+    torch.set_num_threads(max(1, of_model // workers))
+    limits = Limits(streams=number, batch=64)
+    service = build_service(sw.load(checkpoint, **how), (chunk_ms,), limits, workers=workers)
     server = build_server(service, Address(port=0))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -46,9 +46,10 @@ def live(
     access: Access | None = None,
     chunks: tuple[int, ...] = CHUNKS,
     heads: Sequence[Head] = (),
+    workers: int = 1,
     **limits: Any,
 ) -> Iterator[Live]:
-    service = build_service(model, chunks, Limits(**{"stats_seconds": 0, **limits}), heads)
+    service = build_service(model, chunks, Limits(**{"stats_seconds": 0, **limits}), heads, workers)
     server = build_server(service, Address(port=0), access)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

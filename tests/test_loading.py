@@ -164,7 +164,7 @@ def test_mini_is_the_trained_checkpoint_that_comes_with_the_package() -> None:
     model = load("mini", chunk_ms=200)
     assert model.provenance["weights"] == "distilled"
     chain = [model.provenance]
-    while "started_from" in chain[-1]:
+    while "recipe" in chain[-1].get("started_from", {}):
         chain.append(chain[-1]["started_from"])
     assert [one["recipe"]["name"] for one in chain] == ["mini-whitened", "mini-continued", "mini"]
     assert model.config == StreamingWavLMConfig.preset("mini", chunk_ms=200, lookahead_size="chunk")

@@ -28,9 +28,10 @@ POOLED = [
 @pytest.mark.parametrize("asked", [*TARGETS, *POOLED], ids=lambda asked: "-".join(asked.values()))
 def test_padding_and_the_neighbours_in_the_batch_change_nothing(asked) -> None:
     """The loss of a batch is that of its rows alone, by what counts; garbage past their ends is not seen."""
-    pairs = (PairConfig("a", 2, 3, **asked, window=4),)
+    pairs = (PairConfig("a", 2, 3, **asked, window=4, components=6),)
     model = objective(*pairs)
     model.measure(targets(seed=9))
+    model.fit_norms()
     ours, theirs = output(), targets()["a"]
 
     def score(states, lengths, wanted, frames) -> tuple[float, int]:

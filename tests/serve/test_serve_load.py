@@ -55,7 +55,8 @@ def seed_stream(seed: int) -> int:
 
 
 @pytest.mark.slow
-def test_64_streams_of_real_speech_each_get_the_features_of_one_pass() -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_64_streams_of_real_speech_each_get_the_features_of_one_pass(workers) -> None:
     model = sw.load("mini")
     speech = corpus.long_recording(200.0)
     rng = np.random.default_rng(0)
@@ -63,7 +64,7 @@ def test_64_streams_of_real_speech_each_get_the_features_of_one_pass() -> None:
     for _ in range(STREAMS):
         begin, length = int(rng.integers(0, len(speech) - 64_000)), int(rng.integers(3_000, 64_000))
         waves.append(np.asarray(speech[begin : begin + length], dtype=np.float32))
-    with live(model, chunks=CHUNKS, streams=2 * STREAMS, parked=2 * STREAMS) as server:
+    with live(model, chunks=CHUNKS, workers=workers, streams=2 * STREAMS, parked=2 * STREAMS) as server:
 
         async def everybody() -> list[np.ndarray]:
             return await asyncio.gather(*(talk(server.url, wave, seed) for seed, wave in enumerate(waves)))

@@ -93,8 +93,14 @@ def test_flush_and_reset_begin_another_stream(server, model) -> None:
     assert events[-1]["stream"] == 2
 
 
-def test_many_streams_at_once_each_get_their_own_features(server, model) -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_many_streams_at_once_each_get_their_own_features(model, workers) -> None:
     """Joins, leaves, both chunk sizes and packets of all sizes, side by side."""
+    with live(model, workers=workers) as server:
+        everybody_talks(server, model)
+
+
+def everybody_talks(server, model) -> None:
     problems: list[BaseException] = []
     before = server.service.metrics.batch._sum.get()
 

@@ -85,7 +85,7 @@ def commands(monkeypatch, tmp_path):
     """The commands that were run, by a stand-in that leaves what they would."""
     made: list[list[str]] = []
 
-    def pretend(arguments: list[str], log: Path, threads: int | None) -> float:
+    def pretend(arguments: list[str], log: Path, threads: int | None, stop: object) -> float:
         made.append(arguments)
         if "evaluate" in arguments:
             assert not (tmp_path / "test_predict.txt").exists()

@@ -82,6 +82,13 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--threads", type=_positive, metavar="N", help="of the model (default: torch's choice)"
     )
+    parser.add_argument(
+        "--workers",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="batches computed side by side, each with its share of the threads (default: 1)",
+    )
     add_head_options(parser, "sent to clients that ask (default: digits with mini; none: none)")
     parser.add_argument(
         "--origin",
@@ -186,12 +193,14 @@ def _service(arguments: argparse.Namespace) -> Service:
     from ..serve import Limits, build_service
 
     limits = Limits(**{name: getattr(arguments, name) for name, _, _ in LIMITS})
-    if arguments.threads is not None:
-        torch.set_num_threads(arguments.threads)
+    threads: int = arguments.threads or torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // arguments.workers))
     sizes: tuple[int, ...] = arguments.chunk_ms
     arguments.chunk_ms = sizes[0] if sizes else None
     heads = open_heads(arguments, arguments.checkpoint)
-    return build_service(load_engine(arguments, arguments.checkpoint), sizes, limits, heads)
+    return build_service(
+        load_engine(arguments, arguments.checkpoint), sizes, limits, heads, arguments.workers
+    )
 
 
 def _announce(url: str) -> None:

@@ -1,4 +1,4 @@
-"""The model's own thread: whoever has a chunk ready is computed in one batched step."""
+"""The model's own threads: whoever has a chunk ready is computed in a batched step."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class Job:
         layers: hidden states to return, from 0.
         weights: of a sum of them, if one is asked for.
         dtype: of the features.
-        done: called with the job and its result, in the model's thread. (If it held the job itself, job and
-            state would be a cycle of megabytes, which waits for the garbage collector.)
-        read: called with all hidden states of the chunk, each ``[frames, dim]``, in the model's thread.
+        done: called with the job and its result, in a thread of the model's. (If it held the job itself, job
+            and state would be a cycle of megabytes, which waits for the garbage collector.)
+        read: called with all hidden states of the chunk, each ``[frames, dim]``, in a thread of the model's.
         began: when the audio was complete, in seconds of the monotonic clock.
     """
 
@@ -84,10 +84,17 @@ class Batcher:
         batch: the most streams in a step.
         wait_ms: how long the first job of a batch waits for others.
         metrics: are told of every step.
+        workers: threads that compute a step each, side by side. Those that are free share what is ready.
     """
 
     def __init__(
-        self, models: Mapping[int, Streaming[Any]], *, batch: int, wait_ms: float, metrics: Metrics
+        self,
+        models: Mapping[int, Streaming[Any]],
+        *,
+        batch: int,
+        wait_ms: float,
+        metrics: Metrics,
+        workers: int = 1,
     ) -> None:
         self._models = dict(models)
         self._batch = batch
@@ -98,31 +105,39 @@ class Batcher:
         self._closing = False
         # Streams that may have a job: with no others about, waiting for company would be in vain.
         self.company: Callable[[], int] = lambda: 0
-        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
-        self._thread.start()
+        self._free = workers  # threads without a step
+        self._busy = 0  # streams in a step
+        self._threads = [
+            threading.Thread(target=self._run, name=f"model {number}", daemon=True)
+            for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, job: Job) -> None:
         """Compute a job; its ``done`` is called, come what may, unless the batcher is closed before."""
         with self._changed:
             self._jobs.append(job)
             self._metrics.queue.set(len(self._jobs))
-            self._changed.notify()
+            self._changed.notify_all()
 
     def close(self, seconds: float = 10.0) -> None:
-        """Finish the step at hand and end the thread."""
+        """Finish the steps at hand and end the threads."""
         with self._changed:
             self._closing = True
             self._jobs.clear()
-            self._changed.notify()
-        self._thread.join(seconds)
+            self._changed.notify_all()
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
-        while True:
-            jobs = self._next()
-            if not jobs:
-                return
+        while jobs := self._next():
             began = time.monotonic()
             results = self._computed(jobs)
+            with self._changed:
+                self._busy -= len(jobs)
+                self._free += 1
             self._metrics.step(len(jobs), time.monotonic() - began)
             for job, result in zip(jobs, results, strict=True):
                 try:
@@ -133,22 +148,37 @@ class Batcher:
     def _next(self) -> list[Job]:
         """Wait for jobs of one kind, the oldest job's; none when closing."""
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._closing)
-            if self._closing:
-                return []
-            first = self._jobs[0]
-            until = first.began + self._wait
             while not self._closing:
-                alike = sum(job.kind == first.kind for job in self._jobs)
-                left = until - time.monotonic()
-                if left <= 0 or alike >= min(self._batch, self.company()):
-                    break
-                self._changed.wait(left)
-            taken = [job for job in self._jobs if job.kind == first.kind][: self._batch]
-            chosen = set(map(id, taken))
-            self._jobs = deque(job for job in self._jobs if id(job) not in chosen)
-            self._metrics.queue.set(len(self._jobs))
-            return [] if self._closing else taken
+                self._changed.wait_for(lambda: self._jobs or self._closing)
+                if self._gathered():
+                    return self._taken()
+            return []
+
+    def _gathered(self) -> bool:
+        """Wait for company of the oldest job; False if another thread took it meanwhile, or when closing."""
+        if self._closing:
+            return False
+        first = self._jobs[0]
+        until = first.began + self._wait
+        while not self._closing and self._jobs and self._jobs[0] is first:
+            alike = sum(job.kind == first.kind for job in self._jobs)
+            left = until - time.monotonic()
+            if left <= 0 or alike >= min(self._batch, self.company() - self._busy):
+                return True
+            self._changed.wait(left)
+        return False
+
+    def _taken(self) -> list[Job]:
+        """Take the oldest job and those like it, a share of them where other threads are free, too."""
+        kind = self._jobs[0].kind
+        alike = [job for job in self._jobs if job.kind == kind]
+        taken = alike[: min(self._batch, -(-len(alike) // self._free))]
+        self._free -= 1
+        self._busy += len(taken)
+        chosen = set(map(id, taken))
+        self._jobs = deque(job for job in self._jobs if id(job) not in chosen)
+        self._metrics.queue.set(len(self._jobs))
+        return taken
 
     def _computed(self, jobs: Sequence[Job]) -> list[Result]:
         try:

@@ -57,6 +57,7 @@ class Service:
         models: one for each chunk size that is offered, the first being the standard one.
         limits: what is allowed.
         heads: what clients may ask for beside features, by their names.
+        workers: threads that compute a batch each, side by side.
     """
 
     def __init__(
@@ -64,9 +65,14 @@ class Service:
         models: Mapping[int, Streaming[Any]],
         limits: Limits,
         heads: Mapping[str, Head] | None = None,
+        workers: int = 1,
     ) -> None:
         if not models:
             raise ConfigError("a server needs at least one chunk size to serve")
+        if workers < 1:
+            raise ConfigError(f"a server needs at least one worker, got {workers}")
+        if workers > 1 and any(model.device.type != "cpu" for model in models.values()):
+            raise ConfigError(f"workers share the cores of a CPU, a GPU has one; got workers={workers}")
         self.models = dict(models)
         self.limits = limits
         self.heads = dict(heads or {})
@@ -75,7 +81,9 @@ class Service:
         self.connections = 0
         self._listeners: dict[str, Listener] = {}
         self._parked: dict[str, tuple[LiveStream, float]] = {}
-        self._batcher = Batcher(self.models, batch=limits.batch, wait_ms=limits.wait_ms, metrics=self.metrics)
+        self._batcher = Batcher(
+            self.models, batch=limits.batch, wait_ms=limits.wait_ms, metrics=self.metrics, workers=workers
+        )
         self._batcher.company = lambda: len(self._listeners)
 
     @property
@@ -214,7 +222,7 @@ class Service:
             await asyncio.sleep(0.02)
 
     def shut_down(self) -> None:
-        """End the model's thread."""
+        """End the model's threads."""
         self._batcher.close()
 
     def _model(self, chunk_ms: int | None) -> Streaming[Any]:
@@ -273,6 +281,7 @@ def build_service(
     chunk_ms: Sequence[int] = (),
     limits: Limits | None = None,
     heads: Sequence[Head] = (),
+    workers: int = 1,
 ) -> Service:
     """Return a service of one model.
 
@@ -281,9 +290,12 @@ def build_service(
         chunk_ms: the chunk sizes to offer, the standard one first; the model's own when empty.
         limits: what is allowed.
         heads: what clients may ask for beside features.
+        workers: threads that compute a batch each, side by side; each uses as many processor threads as
+            ``torch.set_num_threads`` says. More than one pays with large models on few cores.
 
     Raises:
-        ConfigError: a chunk size is not allowed, two heads have one name, or the model is bidirectional.
+        ConfigError: a chunk size is not allowed, two heads have one name, the model is bidirectional, or the
+            workers are less than one, or several on a GPU.
         HeadError: a head does not fit the model.
     """
     if not model.config.causal:
@@ -295,4 +307,4 @@ def build_service(
         if head.config.name in named:
             raise ConfigError(f"two heads are called {head.config.name!r}; give one of them another name")
         named[head.config.name] = head.to(model.device)
-    return Service({size: model.with_chunk(size) for size in sizes}, limits or Limits(), named)
+    return Service({size: model.with_chunk(size) for size in sizes}, limits or Limits(), named, workers)
