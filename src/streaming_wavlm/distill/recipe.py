@@ -30,8 +30,9 @@ from .teachers.config import TeacherConfig
 
 STAGES = "stages"
 SELF = "self"
-# Where in its folder a finished run leaves the student.
+# Where in its folder a finished run leaves the student, and every run its checkpoints.
 FINAL = "final"
+CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -168,14 +169,17 @@ def build_stages(
         common = [word for word in words if word not in own]
         special = [parts[2] for parts in own.values() if parts[1] == name]
         fields = override(merge({**base, "name": name}, stage), [*common, *special])
-        if built and not (override(stage, special).get("student") or {}).get("source"):
-            fields = merge(fields, {"student": _start_from(built[-1])})
+        student = override(stage, special).get("student") or {}
+        if built and not student.get("source"):
+            fields = merge(fields, {"student": _start_from(built[-1], student.get("init") == "run")})
         if isinstance(fields.get("out"), str):
             fields["out"] = str(Path(fields["out"]) / name)
         built.append(build(Recipe, fields, f"{where} (stage {name})"))
     return tuple(built)
 
 
-def _start_from(previous: Recipe) -> dict[str, Any]:
+def _start_from(previous: Recipe, whole_run: bool) -> dict[str, Any]:
     """The student of a stage that does not say what it starts from."""
+    if whole_run:
+        return {"source": previous.out, "num_layers": None}
     return {"init": "checkpoint", "source": str(Path(previous.out) / FINAL), "num_layers": None}

@@ -16,17 +16,18 @@ class StudentSettings:
     """The student and what it starts from.
 
     Attributes:
-        init: ``"scratch"``; ``"checkpoint"``, a model of this package; ``"convert"``, the first layers of an
-            offline WavLM.
-        source: what ``"checkpoint"`` or ``"convert"`` read: a path or hub id; a later stage starts from the
-            one before when None.
+        init: ``"scratch"``; ``"checkpoint"``, a model of this package; ``"run"``, all that a run of this
+            trainer has learnt, its heads and the statistics of its objective too; ``"convert"``, the first
+            layers of an offline WavLM.
+        source: what the others read: a path or hub id, for ``"run"`` the run's folder; a later stage starts
+            from the one before when None.
         preset: the architecture of a student from scratch, ``"large"`` or ``"mini"``.
         num_layers: how many layers ``"convert"`` keeps.
         config: architecture fields, over the preset or what the source says.
         freeze: parameters that do not learn: names with ``*`` for anything.
     """
 
-    init: Literal["scratch", "checkpoint", "convert"] = "scratch"
+    init: Literal["scratch", "checkpoint", "run", "convert"] = "scratch"
     source: str | None = None
     preset: str = "mini"
     num_layers: int | None = None
@@ -36,7 +37,7 @@ class StudentSettings:
     def __post_init__(self) -> None:
         if self.init == "scratch" and (self.source or self.num_layers):
             raise ConfigError('init "scratch" takes neither source nor num_layers; give preset and config')
-        if self.init == "checkpoint" and self.num_layers:
+        if self.init in ("checkpoint", "run") and self.num_layers:
             raise ConfigError("num_layers is for init 'convert'; a checkpoint has the layers it has")
 
 

@@ -14,7 +14,7 @@ from .interruption import StopRequest
 from .ledger import Ledger
 from .measure import measure_targets
 from .progress import Progress
-from .recipe import FINAL, Recipe
+from .recipe import CHECKPOINTS, FINAL, Recipe
 from .record import Recorder
 from .resume import CheckpointStore
 from .run_folder import RunFolder
@@ -64,7 +64,7 @@ class Trainer:
         self.recipe = recipe
         self.folder = Path(recipe.out).expanduser()
         self._progress = progress
-        self._store = CheckpointStore(self.folder / "checkpoints", recipe.checkpoints.keep)
+        self._store = CheckpointStore(self.folder / CHECKPOINTS, recipe.checkpoints.keep)
         self._ledger = Ledger()
         self._stop = StopRequest()
 

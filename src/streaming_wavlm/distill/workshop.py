@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from ..data.reader import NoiseBank, Reader
 from ..errors import ConfigError
 from ..model import StreamingWavLM
 from .geometry import student_geometry
+from .inheritance import inherit
 from .objective import Objective
 from .positional import PositionalObjective
 from .recipe import SELF, Recipe
@@ -96,6 +98,8 @@ def build_workshop(recipe: Recipe, fabric: Any) -> Workshop:
     models = _teachers(recipe, fabric)
     asked = recipe.objective
     task = DistillTask(student, _objective(recipe, student, models)).to(fabric.device)
+    if recipe.student.init == "run":
+        inherit(task, Path(str(recipe.student.source)).expanduser())
     teachers = Teachers(
         models,
         student,
