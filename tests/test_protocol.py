@@ -35,11 +35,15 @@ NAMES = st.sampled_from(sorted(Hello.__dataclass_fields__)) | st.text(max_size=8
     stream=st.integers(0, 2**32 - 1),
     position=st.integers(0, 2**63),
     compute=st.integers(0, 2**40),
+    pooled=st.just(0) | st.integers(1, 2**32 - 1),
 )
-def test_features_come_back_as_they_were(shape, dtype, stream, position, compute) -> None:
-    array = np.random.default_rng(0).standard_normal(shape).astype(dtype)
-    data = Features(array, stream, position, compute).pack()
+def test_features_come_back_as_they_were(shape, dtype, stream, position, compute, pooled) -> None:
+    rows = 1 if pooled else shape[1]
+    array = np.random.default_rng(0).standard_normal((shape[0], rows, shape[2])).astype(dtype)
+    data = Features(array, stream, position, compute, pooled).pack()
     back = Features.unpack(data)
+    assert back.pooled == pooled
+    assert back.frames == (pooled or rows)
     assert len(data) == HEADER_BYTES + array.nbytes
     assert (back.stream, back.position) == (stream, position)
     assert back.compute_us == min(compute, 2**32 - 1)
@@ -62,6 +66,7 @@ def test_a_header_that_promises_more_than_there_is_is_refused(dim, layers, frame
     )  # fmt: skip
     if layers * dim * frames == 6:
         return
+    assert Features.unpack(bytes(good)).pooled == 0
     with pytest.raises(ProtocolError, match="the header speaks of"):
         Features.unpack(bytes(lying))
 
@@ -97,6 +102,7 @@ def test_any_hello_is_understood_or_refused(fields) -> None:
         chunk_ms=st.none() | st.integers(1, 10_000),
         layers=st.none() | st.lists(st.integers(-12, 12), min_size=1, max_size=5).map(tuple),
         weights=st.none() | st.lists(st.floats(-10, 10), min_size=1, max_size=5).map(tuple),
+        pool=st.sampled_from([None, "mean"]),
         dtype=st.sampled_from(["float32", "float16"]),
         token=st.none() | st.text("abc", min_size=1, max_size=9),
         received=st.integers(0, 2**50),

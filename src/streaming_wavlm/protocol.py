@@ -1,8 +1,8 @@
 """What a live server and its clients say to each other, version 1: messages in and out of bytes, no sockets.
 
 Text messages are JSON objects with a ``type``. A client says ``hello`` first; its binary messages are audio.
-The server's binary messages are features: a header of 32 bytes, then [layers, frames, dim], all in
-little-endian order.
+The server's binary messages are features: a header of 32 bytes, then [layers, frames, dim], or their mean
+over the frames, [layers, 1, dim], all in little-endian order.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ SAMPLE_TYPES: dict[str, np.dtype[Any]] = {"pcm16": np.dtype("<i2"), "float32": n
 OGG_OPUS: Encoding = "ogg-opus"
 ENCODINGS = (*SAMPLE_TYPES, OGG_OPUS)
 FeatureType = Literal["float32", "float16"]
+Pool = Literal["mean"]
+POOLS: tuple[str, ...] = ("mean",)
 # The number of each type in a header.
 FEATURE_TYPES: dict[str, int] = {"float32": 0, "float16": 1}
 _NUMPY_TYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
@@ -40,7 +42,7 @@ MAX_SERVER_TEXT = 2**20
 MAX_INTEGER = 2**53 - 1
 
 _MAGIC = b"SWF1"
-# magic, type, reserved, layers, dim, frames, stream, position of the first frame, microseconds of computing
+# magic, type, pooled or not, layers, dim, frames, stream, position of the first frame, microseconds of work
 _HEADER = struct.Struct("<4sBBHIIIQI")
 HEADER_BYTES = _HEADER.size
 
@@ -70,6 +72,7 @@ class Hello:
         chunk_ms: one of the chunk sizes that the server offers; its own choice when None.
         layers: which hidden states to send, from 0 or from -1, the last; the last one when None.
         weights: one number per layer asked for: their weighted sum is sent as the only layer.
+        pool: ``"mean"`` for one vector per layer and chunk, the mean over its frames; all frames when None.
         dtype: of the features.
         heads: names of heads whose outputs are sent as well; none when None.
         token: of a stream that lost its connection, to go on with it.
@@ -82,6 +85,7 @@ class Hello:
     chunk_ms: int | None = None
     layers: tuple[int, ...] | None = None
     weights: tuple[float, ...] | None = None
+    pool: Pool | None = None
     dtype: FeatureType = "float32"
     heads: tuple[str, ...] | None = None
     token: str | None = None
@@ -98,24 +102,31 @@ class Features:
     """A binary message of the server.
 
     Attributes:
-        array: ``[layers, frames, dim]``, float32 or float16.
+        array: ``[layers, frames, dim]``, float32 or float16; pooled, ``[layers, 1, dim]``.
         stream: which of the connection's streams, from 0; flush and reset begin another.
         position: the place of the first frame in its stream.
         compute_us: microseconds from the moment the audio was complete to the moment its features were.
+        pooled: how many frames the one row is the mean of; 0 where the rows are the frames.
     """
 
     array: npt.NDArray[Any]
     stream: int
     position: int
     compute_us: int = 0
+    pooled: int = 0
+
+    @property
+    def frames(self) -> int:
+        """Number of frames that the message is about."""
+        return self.pooled or self.array.shape[1]
 
     def pack(self) -> bytes:
         """Return the message."""
-        layers, frames, dim = self.array.shape
+        layers, _, dim = self.array.shape
         name = self.array.dtype.newbyteorder("=").name
         header = _HEADER.pack(
-            _MAGIC, FEATURE_TYPES[name], 0, layers, dim, frames, self.stream, self.position,
-            min(self.compute_us, 2**32 - 1),
+            _MAGIC, FEATURE_TYPES[name], bool(self.pooled), layers, dim, self.frames, self.stream,
+            self.position, min(self.compute_us, 2**32 - 1),
         )  # fmt: skip
         return header + np.ascontiguousarray(self.array, dtype=_NUMPY_TYPES[name]).tobytes()
 
@@ -128,16 +139,17 @@ class Features:
         """
         if len(data) < HEADER_BYTES:
             raise ProtocolError(f"features begin with {HEADER_BYTES} bytes of header, got {len(data)} bytes")
-        magic, kind, _, layers, dim, frames, stream, position, compute_us = _HEADER.unpack_from(data)
+        magic, kind, pooled, layers, dim, frames, stream, position, compute_us = _HEADER.unpack_from(data)
         names = [name for name, number in FEATURE_TYPES.items() if number == kind]
-        if magic != _MAGIC or not names:
-            raise ProtocolError(f"features begin with {_MAGIC!r} and a known type, got {data[:5]!r}")
+        if magic != _MAGIC or not names or pooled > 1:
+            raise ProtocolError(f"features begin with {_MAGIC!r} and known types, got {data[:6]!r}")
         dtype = _NUMPY_TYPES[names[0]]
-        expected = HEADER_BYTES + layers * dim * frames * dtype.itemsize
+        rows = 1 if pooled else frames
+        expected = HEADER_BYTES + layers * dim * rows * dtype.itemsize
         if len(data) != expected:
             raise ProtocolError(f"the header speaks of {expected} bytes, the message has {len(data)}")
-        array = np.frombuffer(data, dtype, offset=HEADER_BYTES).reshape(layers, frames, dim)
-        return cls(array, stream, position, compute_us)
+        array = np.frombuffer(data, dtype, offset=HEADER_BYTES).reshape(layers, rows, dim)
+        return cls(array, stream, position, compute_us, frames if pooled else 0)
 
 
 def message(kind: str, /, **values: Any) -> str:
@@ -189,6 +201,7 @@ def parse_hello(values: Mapping[str, Any]) -> Hello:
     )
     _check(given, "encoding", lambda v: isinstance(v, str) and v in ENCODINGS, " or ".join(ENCODINGS))
     _check(given, "dtype", lambda v: isinstance(v, str) and v in FEATURE_TYPES, " or ".join(FEATURE_TYPES))
+    _check(given, "pool", lambda v: isinstance(v, str) and v in POOLS, " or ".join(POOLS))
     _check(given, "chunk_ms", _integer(1, MAX_INTEGER), "a chunk size in milliseconds")
     _check(given, "received", _integer(0, MAX_INTEGER), "a whole number of frames")
     _check(given, "stream", _integer(0, MAX_INTEGER), "the number of a stream")

@@ -132,6 +132,15 @@ def test_a_reset_that_was_lost_is_made_good() -> None:
     np.testing.assert_allclose(joined(wire.events), one_pass(MODEL, wave), atol=1e-5)
 
 
+def test_pooled_features_count_as_the_frames_that_they_are_the_mean_of() -> None:
+    talk = Conversation(HELLO)
+    one_row = np.zeros((2, 1, 16), np.float32)
+    for place in (0, 4):
+        assert talk.take(Features(one_row, 0, place, pooled=4).pack()) is not None
+    assert talk.position == 8
+    assert talk.take(Features(one_row, 0, 4, pooled=4).pack()) is None  # sent again after a lost connection
+
+
 def test_features_out_of_turn_and_strange_audio_are_errors() -> None:
     talk = Conversation(HELLO)
     with pytest.raises(ProtocolError, match="frame 0 of stream 0 is due, got frame 4"):

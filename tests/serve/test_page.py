@@ -133,6 +133,8 @@ def test_the_pages_client_reads_a_header_as_the_server_writes_it() -> None:
 
     assert at["bytes"] == protocol.HEADER_BYTES
     assert [number("type", 1), number("layers", 2), number("dim", 4), number("frames", 4)] == [0, 2, 5, 3]
+    assert number("pooled", 1) == 0
+    assert Features(array[:, :1], 0, 0, pooled=9).pack()[at["pooled"]] == 1
     assert [number("stream", 4), number("position", 8), number("compute", 4)] == [7, 2**33 + 9, 1234]
     assert f'magic: "{data[:4].decode()}"' in (PAGE / "features.js").read_text()
     text = (PAGE / "client.js").read_text()

@@ -67,6 +67,21 @@ def test_a_hello_chooses_chunk_layers_weights_and_type(server, model) -> None:
     np.testing.assert_allclose(mixed[0], 0.25 * expected[0] + 2 * expected[1], atol=1e-4)
 
 
+def test_pooled_features_are_the_mean_of_each_chunk(server, model) -> None:
+    wave = speech(0.75, 3)  # ends within a chunk of four frames
+    with Client(server.url, layers=ALL, weights=[1, -1], pool="mean", encoding="float32") as client:
+        assert client.ready["pool"] == "mean"
+        client.send(wave)
+        client.flush()
+        events = [event for event in client.until_end() if isinstance(event, Features)]
+    frames = one_pass(model, wave)
+    assert sum(event.frames for event in events) == frames.shape[1]
+    for event in events:
+        part = frames[:, event.position : event.position + event.frames].mean(1, keepdims=True)
+        np.testing.assert_allclose(event.array, part[:1] - part[1:], atol=1e-5)
+    assert [event.frames for event in events] == [4] * 9 + [2]
+
+
 def test_another_rate_and_encoding_are_the_servers_work(server, model) -> None:
     wave = (32767 * np.clip(speech(0.8, 2), -1, 1)).astype(np.int16)[:6000]
     with Client(server.url, layers=ALL, sample_rate=8000) as client:

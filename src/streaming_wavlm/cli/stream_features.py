@@ -231,7 +231,7 @@ class LiveServer:
             return [], event["type"] == "end"
         said, self._said = tuple(self._said), []
         self.busy += event.compute_us / 1e6
-        seconds = (event.position + event.array.shape[1]) * self._frame_seconds
+        seconds = (event.position + event.frames) * self._frame_seconds
         while len(self._arrivals) > 1 and self._arrivals[0][0] < seconds - 1e-6:
             self._arrivals.popleft()
         latency = came - self._arrivals[0][1]

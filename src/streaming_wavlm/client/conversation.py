@@ -128,7 +128,7 @@ class Conversation:
         """
         if isinstance(data, bytes):
             features = Features.unpack(data)
-            frames = features.array.shape[1]
+            frames = features.frames
             if (features.stream, features.position) != (self.stream, self.position):
                 if (features.stream, features.position + frames) <= (self.stream, self.position):
                     return None

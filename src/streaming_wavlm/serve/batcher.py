@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..output import WavLMOutput
+from ..protocol import Pool
 from ..streaming import Streaming
 from .metrics import Metrics
 
@@ -27,7 +28,9 @@ class Result:
     """What came of a job.
 
     Attributes:
-        features: ``[layers, frames, dim]``, in the type that was asked for; None if the model failed.
+        features: ``[layers, frames, dim]``, pooled ``[layers, 1, dim]``, in the type that was asked for; None
+            if the model failed.
+        frames: of the chunk.
         state: after the chunk; None if the model failed.
         seconds: from the job's beginning to its end.
         read: what the job's ``read`` gave.
@@ -35,6 +38,7 @@ class Result:
     """
 
     features: npt.NDArray[Any] | None
+    frames: int
     state: Any
     seconds: float
     error: Exception | None = None
@@ -56,6 +60,7 @@ class Job:
         done: called with the job and its result, in a thread of the model's. (If it held the job itself, job
             and state would be a cycle of megabytes, which waits for the garbage collector.)
         read: called with all hidden states of the chunk, each ``[frames, dim]``, in a thread of the model's.
+        pool: how the features' frames become one, if they are to.
         began: when the audio was complete, in seconds of the monotonic clock.
     """
 
@@ -68,6 +73,7 @@ class Job:
     dtype: str
     done: Callable[[Job, Result], None]
     read: Callable[[Sequence[Tensor]], Any] | None = None
+    pool: Pool | None = None
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -187,7 +193,7 @@ class Batcher:
             if len(jobs) == 1:
                 logger.exception("the model failed on a chunk")
                 self._metrics.errors.labels("model").inc()
-                return [Result(None, None, time.monotonic() - jobs[0].began, error)]
+                return [Result(None, 0, None, time.monotonic() - jobs[0].began, error)]
             logger.warning("a step of %d streams failed (%s): trying them one by one", len(jobs), error)
         return [self._computed([job])[0] for job in jobs]
 
@@ -215,6 +221,7 @@ class Batcher:
         return [
             Result(
                 _features(output, wanted, row, job),
+                int(output.lengths[row]),
                 after.select([row]) if len(jobs) > 1 else after,
                 now - job.began,
                 read=_read(output, row, job),
@@ -235,4 +242,6 @@ def _features(output: WavLMOutput, wanted: Sequence[int], row: int, job: Job) ->
     hidden: Tensor = torch.stack(chosen).float()
     if job.weights is not None:
         hidden = torch.einsum("l,lfd->fd", hidden.new_tensor(job.weights), hidden)[None]
+    if job.pool == "mean":
+        hidden = hidden.mean(1, keepdim=True)
     return hidden.to(getattr(torch, job.dtype)).cpu().numpy()

@@ -14,7 +14,7 @@ from ..errors import ConfigError, ProtocolError
 from ..heads import Head
 from ..heads.fit import require_fit
 from ..ogg_opus import opus_available
-from ..protocol import ENCODINGS, OGG_OPUS, VERSION, CloseCode, Hello, message
+from ..protocol import ENCODINGS, OGG_OPUS, POOLS, VERSION, CloseCode, Hello, message
 from ..streaming import Streaming
 from .batcher import Batcher, Job, Result
 from .limits import Limits
@@ -194,6 +194,7 @@ class Service:
             layers=list(stream.layers),
             dim=config.dim,
             dtype=stream.hello.dtype,
+            pool=stream.hello.pool,
             packet_bytes=self.limits.packet_bytes,
             parked_seconds=self.limits.parked_seconds,
             heads=[_described(head) for head in stream.heads.values()] or None,
@@ -209,6 +210,7 @@ class Service:
             "parked": len(self._parked),
             "chunk_ms": list(self.models),
             "num_layers": next(iter(self.models.values())).config.num_layers,
+            "pools": list(POOLS),
             "encodings": [one for one in ENCODINGS if one != OGG_OPUS or opus_available()],
             "heads": [_described(head) for head in self.heads.values()],
         }

@@ -170,6 +170,7 @@ class LiveStream:
             chunk_ms=self.model.config.chunk_ms,
             layers=self.layers,
             weights=self.hello.weights,
+            pool=self.hello.pool,
             dtype=self.hello.dtype,
             done=done,
             read=partial(self._reader.advance, state=self._heard, position=self.position)
@@ -189,25 +190,26 @@ class LiveStream:
         self._out = None
         self._state = result.state
         sent = []
-        frames = result.features.shape[1]
+        frames = result.frames
         if frames:
             begin, end = self.position, self.position + frames
             said, self._heard = result.read or ([], self._heard)
             # Before its features: whoever has the features of a chunk has heard what was said of it.
             for fields in said:
                 sent.append(Sent(self.stream, begin, end, message("head", stream=self.stream, **fields)))
-            features = Features(result.features, self.stream, begin, round(result.seconds * 1e6))
+            pooled = frames if self.hello.pool else 0
+            features = Features(result.features, self.stream, begin, round(result.seconds * 1e6), pooled)
             sent.append(Sent(self.stream, begin, end, features.pack()))
             self.position = end
         if job.last:
-            end = message(
+            last = message(
                 "end",
                 stream=self.stream,
                 frames=self.position,
                 samples=self.samples,
                 seconds=self.samples / self._rate,
             )
-            sent.append(Sent(self.stream, self.position, self.position + 1, end))
+            sent.append(Sent(self.stream, self.position, self.position + 1, last))
             self.stream += 1
             self._begin()
         for one in sent:

@@ -2,7 +2,7 @@
 //
 //   import { LiveClient } from "./client.js";
 //   const client = new LiveClient({ hello: { sample_rate: 48000, encoding: "float32", layers: [-1] } });
-//   client.onfeatures = ({ array, layers, frames, dim, stream, position, computeUs }) => …;
+//   client.onfeatures = ({ array, layers, frames, dim, pooled, stream, position, computeUs }) => …;
 //   client.onmessage = (message) => …;         // ready, stats, warning, head, pong, reset, end
 //   client.onstate = (state, sentence) => …;   // connecting, open, lost, failed, closed
 //   client.send(float32Samples); client.flush(); client.close();

@@ -2,7 +2,7 @@
 
 // Where the fields of a feature message begin, little-endian.
 export const HEADER = {
-  magic: "SWF1", type: 4, layers: 6, dim: 8, frames: 12, stream: 16, position: 20, compute: 28, bytes: 32,
+  magic: "SWF1", type: 4, pooled: 5, layers: 6, dim: 8, frames: 12, stream: 16, position: 20, compute: 28, bytes: 32,
 };
 
 const half = (bits) => {
@@ -23,5 +23,6 @@ export function unpack(buffer) {
     array, layers: view.getUint16(HEADER.layers, true), dim: number(HEADER.dim), frames: number(HEADER.frames),
     stream: number(HEADER.stream), position: Number(view.getBigUint64(HEADER.position, true)),
     computeUs: number(HEADER.compute),
+    pooled: view.getUint8(HEADER.pooled) === 1, // the array is the mean over the frames
   };
 }
