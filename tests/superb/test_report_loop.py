@@ -53,6 +53,26 @@ def test_each_task_is_run_on_each_upstream(asked, tmp_path) -> None:
     assert told.updates[-1] == (4, 4, "")
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_model_under_two_names_is_trained_once(asked, tmp_path, jobs) -> None:
+    config = tmp_path / "model.yaml"
+    config.write_text("chunk_ms: 400\n")
+    names = ("streaming_wavlm", "streaming_wavlm_200ms", "streaming_wavlm_400ms")
+    fake, told = Fake(), Told()
+    make(asked(upstreams=names, model_config=str(config), jobs=jobs), told, fake.tools())
+    assert {call[1] for call in fake.calls} == set(names[:2])
+    assert told.updates[-1] == (4, 4, "")
+    text = (asked().out / "report.md").read_text()
+    assert "`streaming_wavlm_400ms` is the same model as `streaming_wavlm` here" in text
+    row = next(line for line in text.splitlines() if line.startswith("| SID |"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[2] == cells[4] != cells[3]
+    config.write_text("chunk_ms: 800\n")
+    other = Fake()
+    make(asked(upstreams=names, model_config=str(config), out=tmp_path / "other"), Told(), other.tools())
+    assert {call[1] for call in other.calls} == set(names)
+
+
 def test_the_checkpoint_is_for_our_upstreams_only(asked, hub) -> None:
     fake = Fake()
     make(asked(upstreams=("fbank", STREAMING[0]), tasks=("voxceleb1",)), Told(), fake.tools())

@@ -13,8 +13,8 @@ from .options import CHECKPOINT_HELP, new_parser
 from .progress import Bar
 
 _UPSTREAMS = (
-    "fbank,streaming_wavlm_200ms,streaming_wavlm_400ms,streaming_wavlm_800ms,streaming_wavlm_1000ms,"
-    "streaming_wavlm_offline"
+    "fbank,streaming_wavlm,streaming_wavlm_200ms,streaming_wavlm_400ms,streaming_wavlm_800ms,"
+    "streaming_wavlm_1000ms,streaming_wavlm_offline"
 )
 _EPILOG = """\
 Trains and evaluates what is missing in --out, then writes results.json, report.md, latency.png and

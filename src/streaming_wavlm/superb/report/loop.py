@@ -22,7 +22,7 @@ from .ledger import Ledger
 from .plan import FIRST_SEED, Group, Job, Request, config_digest
 from .records import JobRecord, ScoreRecord
 from .search import best, dev_score
-from .upstreams import Upstream
+from .upstreams import Upstream, twins
 
 logger = logging.getLogger(__name__)
 _REASON_LINES = 15
@@ -87,8 +87,18 @@ class Loop:
         self.searched: dict[Group, list[JobRecord]] = {}
         # Tasks without a corpus, and why.
         self.unprepared: dict[str, str] = {}
+        # Cells of a model that has a column already, under another name.
+        named = twins(upstreams)
+        self._twins = {
+            group: replace(group, upstream=named[group.upstream])
+            for group in request.groups()
+            if group.upstream in named
+        }
         self._waiting: list[Group] = [
-            group for group in request.groups() for _ in range(request.jobs_per_group)
+            group
+            for group in request.groups()
+            for _ in range(request.jobs_per_group)
+            if group not in self._twins
         ]
         self._total = len(self._waiting)
         self._turn = threading.Lock()
@@ -115,7 +125,11 @@ class Loop:
 
         with _features(self.request):
             for groups in self.request.rounds():
-                self._each(fill, groups)
+                self._each(fill, [group for group in groups if group not in self._twins])
+        for group, other in self._twins.items():
+            for found in (self.chosen, self.searched):
+                if other in found:
+                    found[group] = found[other]
         self._show("")
 
     def _each(self, fill: Callable[[Group], None], groups: list[Group]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from .plan import Request
 from .summary import Cell, Column, Summary
+from .upstreams import twins
 from .wording import NOTHING, TaskWords, latency, metric_name, number
 
 
@@ -194,7 +195,10 @@ def _upstreams(summary: Summary) -> str:
         ]
         for upstream in seen.values()
     ]  # fmt: skip
-    return _table(["upstream", "algorithmic latency", "parameters", "weights", "digest"], rows)
+    text = _table(["upstream", "algorithmic latency", "parameters", "weights", "digest"], rows)
+    for name, other in twins(seen).items():
+        text += f"\n`{name}` is the same model as `{other}` here: trained and scored once.\n"
+    return text
 
 
 def _count(parameters: int | None) -> str:

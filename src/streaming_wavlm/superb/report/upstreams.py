@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,6 +49,23 @@ class Upstream:
     def to_json(self) -> dict[str, Any]:
         """Return the fields."""
         return asdict(self)
+
+
+def twins(upstreams: Mapping[str, Upstream]) -> dict[str, str]:
+    """Return which upstreams are another's model under a second name: name → the first of its kind.
+
+    Args:
+        upstreams: by name, in the order in which they are shown.
+    """
+    first: dict[str, str] = {}
+    for name, upstream in upstreams.items():
+        if upstream.digest:
+            first.setdefault(upstream.digest, name)
+    return {
+        name: first[upstream.digest]
+        for name, upstream in upstreams.items()
+        if upstream.digest and first[upstream.digest] != name
+    }
 
 
 def describe(name: str, ckpt: str | None, model_config: str | None = None) -> Upstream:
