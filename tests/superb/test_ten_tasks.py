@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import math
@@ -15,6 +16,7 @@ import torch
 import yaml
 
 from streaming_wavlm.errors import SuperbError
+from streaming_wavlm.loading import load
 from streaming_wavlm.superb import launcher
 from streaming_wavlm.superb.corpora import prepare
 from streaming_wavlm.superb.experiments import layer_weights, read_config, states
@@ -130,6 +132,29 @@ def test_every_layer_has_its_weight(run) -> None:
     assert weights.sum() == pytest.approx(1)
     assert (weights > 0).all()
     assert read_config(run.folder)["runner"]["total_steps"] == 4
+
+
+def test_the_upstream_can_be_tuned_too(run, checkpoint, model_config, tmp_path, monkeypatch) -> None:
+    """With ``-f`` the encoder learns too; the features of an encoder that learns are never kept."""
+    monkeypatch.setenv("STREAMING_WAVLM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("STREAMING_WAVLM_FEATURES", str(tmp_path / "features"))
+    folder = tmp_path / "tuned"
+    with contextlib.redirect_stdout(io.StringIO()):
+        launcher.main(
+            ["-m", "train", "-d", run.task.name, "-u", "streaming_wavlm_400ms", "-k", str(checkpoint), "-f",
+             "-g", str(model_config), "-c", str(run.config), "-p", str(folder), "--device", "cpu",
+             "-o", "config.runner.total_steps=1,,config.runner.eval_step=5,,config.optimizer.lr=0.01"]
+        )  # fmt: skip
+    (state,) = states(folder)
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        tuned = torch.load(state, weights_only=True)["Upstream"]
+        assert "Upstream" not in torch.load(states(run.folder)[-1], weights_only=True)
+    before = load(checkpoint, config=model_config).state_dict()
+    moved = [name for name, value in before.items() if not torch.equal(tuned[f"model.{name}"], value)]
+    assert any(name.startswith("feature_extractor.") for name in moved)
+    assert any(name.startswith("encoder.layers.1.") for name in moved)
+    # But for what S3PRL tries the encoder on before it learns.
+    assert len(list((tmp_path / "features").rglob("*.npy"))) <= 1
 
 
 def test_units_have_names_where_s3prl_wrote_none(run) -> None:
