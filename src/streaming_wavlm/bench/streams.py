@@ -12,8 +12,8 @@ from .work import floor_seconds
 
 BATCHES = (1, 4, 8, 16, 32)
 CHUNK_MS = 400
-# The eager step of a large batch takes seconds and says no more than that of a smaller one.
-_BASELINE_LARGEST = 8
+# The steps of the slowest take seconds for a large batch, which says no more than a smaller one.
+_LARGEST = {"eager": 8, "onnxruntime": 8}
 
 
 def measure(crew: Crew) -> dict[str, Any]:
@@ -60,6 +60,5 @@ def measure(crew: Crew) -> dict[str, Any]:
 
 
 def _takes_part(name: str, batch: int) -> bool:
-    if name.startswith("eager"):
-        return name == BASELINE and batch <= _BASELINE_LARGEST
-    return True
+    engine = name.split(maxsplit=1)[0]
+    return (engine != "eager" or name == BASELINE) and batch <= _LARGEST.get(engine, max(BATCHES))

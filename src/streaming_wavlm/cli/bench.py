@@ -45,7 +45,7 @@ def add_parser(subparsers: Any) -> None:
         help="to measure beside the eager one (default: all that run here)",
     )
     parser.add_argument(
-        "--rounds", type=_positive, default=8, metavar="N", help="turns of every candidate (default: 8)"
+        "--rounds", type=_positive, default=6, metavar="N", help="turns of every candidate (default: 6)"
     )
     parser.add_argument(
         "--threads", type=_positive, metavar="N", help="of every process (default: torch's own choice)"

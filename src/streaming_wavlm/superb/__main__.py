@@ -7,6 +7,8 @@ import sys
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from .launcher import launch
+from .orphans import end_with_parent
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(launch(sys.argv[1:]))

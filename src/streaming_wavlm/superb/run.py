@@ -20,6 +20,7 @@ import yaml
 from ..errors import SuperbError
 from ..files import replacing
 from .experiments import is_whole, layer_weights, states
+from .orphans import PARENT_VARIABLE
 from .scores import Score
 from .tasks import TASKS, Task
 
@@ -202,6 +203,7 @@ def _run(
     # The child must find the same package, however this process came to find it.
     path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     limits = {} if threads is None else {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    known = {"PYTHONPATH": os.pathsep.join(path), PARENT_VARIABLE: str(os.getpid())}
     begin = time.perf_counter()
     with log.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(  # noqa: S603 - our own program
@@ -209,7 +211,7 @@ def _run(
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **limits, "PYTHONPATH": os.pathsep.join(path)},
+            env={**os.environ, **limits, **known},
             # A terminal's Ctrl-C is for whoever holds ``stop``.
             process_group=None if stop is None else 0,
         )
