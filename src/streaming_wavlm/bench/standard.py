@@ -18,14 +18,14 @@ from .crew import Crew, Model, Settings
 from .targets import judge
 from .timing import load_average, processor
 
-SECTIONS = ("memory", "steps", "profile", "streams", "accuracy", "ageing", "cold")
+SECTIONS = ("memory", "steps", "profile", "accuracy", "streams", "ageing", "cold")
 _OF_A_CREW: dict[str, Callable[[Crew], dict[str, Any]]] = {
     # The memory first: a process that has stepped 32 streams keeps some of what they took.
     "memory": resident.measure,
     "steps": steps.measure,
     "profile": profile.measure,
-    "streams": streams.measure,
     "accuracy": accuracy.measure,
+    "streams": streams.measure,  # ends its processes one by one
 }
 _LIBRARIES = ("torch", "numpy", "transformers", "openvino", "onnxruntime")
 

@@ -28,7 +28,10 @@ def measure(crew: Crew) -> dict[str, Any]:
     begin = load_average()
     for batch in BATCHES:
         crew.settings.say(f"{crew.model.name}: {batch} streams")
-        among = tuple(name for name in crew.workers if _takes_part(name, batch))
+        # What is done goes: the memory of 32 streams of every candidate is more than many machines have.
+        for name in [name for name in crew.workers if not _takes_part(name, batch)]:
+            crew.workers.pop(name).close()
+        among = tuple(crew.workers)
         ready = crew.prepared(CHUNK_MS, batch, among)
         for worker in ready.values():
             worker.call("turn", warm=1, measured=0)  # takes the state over

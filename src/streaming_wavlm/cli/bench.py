@@ -14,7 +14,7 @@ from .options import new_parser
 
 _MODELS = ("mini", "large")
 _WAITING = ("default", "active", "passive")
-_SECTIONS = ("memory", "steps", "profile", "streams", "accuracy", "ageing", "cold")
+_SECTIONS = ("memory", "steps", "profile", "accuracy", "streams", "ageing", "cold")
 _EPILOG = """\
 Every engine and precision runs in a process of its own, and they take turns: medians and quartiles of one
 run. mini is the embedded checkpoint; large is the full size, with random weights, and takes some 10 GB for
