@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 
 from ..config import StreamingWavLMConfig
 from ..engines import ENGINES, PRECISIONS
-from ..engines.available import why_not
+from ..engines.available import EXPORTING, why_not
 from ..errors import BenchError
 from ..loading import EMBEDDED, load, random_model
 from ..model import StreamingWavLM
 from .process import CannotRunError, Worker
 
 MODELS = ("mini", "large")
-# Engines that build a graph anew for each chunk size, half a minute of it at full size, and hold much memory:
-# they are measured at one, and the fastest int8 at three.
-_GRAPHS = ("openvino", "onnxruntime")
+# Engines that export build a graph anew for each chunk size, half a minute of it at full size, and hold much
+# memory: they are measured at one, and the fastest int8 at three.
 _GRAPH_CHUNKS_MS: dict[str, tuple[int, ...]] = {"openvino int8": (200, 400, 1000)}
 _ONE_CHUNK_MS = (400,)
 #: What all others are compared with.
@@ -173,7 +172,7 @@ class Crew:
         chosen = []
         for name in self.workers:
             engine = name.split()[0]
-            few = engine in _GRAPHS and self.settings.engines is None
+            few = engine in EXPORTING and self.settings.engines is None
             measured = _GRAPH_CHUNKS_MS.get(name, _ONE_CHUNK_MS)
             if few:
                 why = f"each takes a graph of its own; --engines {engine} measures all"
@@ -196,7 +195,7 @@ class Crew:
             self.skipped[name] = self.model.refused[name]
             return
         large = self.model.config.dim > 512
-        if large and precision == "fp32" and engine in _GRAPHS and self.settings.engines is None:
+        if large and precision == "fp32" and engine in EXPORTING and self.settings.engines is None:
             self.skipped[name] = f"its process takes some 4 GB; --engines {engine} measures it"
             return
         self.settings.say(f"{self.model.name}: starting {name}")

@@ -31,8 +31,7 @@ def measure(crew: Crew) -> dict[str, Any]:
         # What is done goes: the memory of 32 streams of every candidate is more than many machines have.
         for name in [name for name in crew.workers if not _takes_part(name, batch)]:
             crew.workers.pop(name).close()
-        among = tuple(crew.workers)
-        ready = crew.prepared(CHUNK_MS, batch, among)
+        ready = crew.prepared(CHUNK_MS, batch)
         for worker in ready.values():
             worker.call("turn", warm=1, measured=0)  # takes the state over
         warm = 1 if batch == 1 else 0
