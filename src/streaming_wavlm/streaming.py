@@ -304,8 +304,29 @@ def masked(hidden: Iterable[Tensor], frames: Tensor) -> WavLMOutput:
         frames: of each row, int64 ``[batch]``.
     """
     layers = list(hidden)
-    present = torch.arange(layers[0].shape[1], device=frames.device) < frames[:, None]
-    return WavLMOutput(tuple(layer.where(present[:, :, None], 0) for layer in layers), frames)
+    present = _present(frames, layers[0].shape[1])
+    return WavLMOutput(tuple(layer.where(present, 0) for layer in layers), frames)
+
+
+def joined(pieces: Sequence[list[Tensor]], frames: Tensor) -> WavLMOutput:
+    """Return the hidden states of a recording's feeds as one, with what lies past each row's end cleared.
+
+    Args:
+        pieces: of each layer, its ``[batch, frames, dim]`` in order; emptied, so that only one layer at a
+            time is in memory twice.
+        frames: of each row, int64 ``[batch]``.
+    """
+    present = _present(frames, sum(piece.shape[1] for piece in pieces[0]))
+    hidden = []
+    for layer in pieces:
+        hidden.append(torch.cat(layer, dim=1).where(present, 0))
+        layer.clear()
+    return WavLMOutput(tuple(hidden), frames)
+
+
+def _present(frames: Tensor, total: int) -> Tensor:
+    """Return which of ``total`` frames each row has, bool ``[batch, total, 1]``."""
+    return (torch.arange(total, device=frames.device) < frames[:, None])[:, :, None]
 
 
 def mixed(output: WavLMOutput, weights: Sequence[float] | None) -> WavLMOutput:

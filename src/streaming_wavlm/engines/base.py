@@ -10,7 +10,7 @@ from torch import Tensor
 from ..checks import check_lengths, check_samples
 from ..model import StreamingWavLM
 from ..output import WavLMOutput
-from ..streaming import Feed, StateT, Streaming, cleared, frames_of, masked, whole_hops
+from ..streaming import Feed, StateT, Streaming, cleared, frames_of, joined, whole_hops
 from .linear import Precision
 from .memory import keep_freed_memory
 
@@ -96,4 +96,4 @@ class Engine(Streaming[StateT]):
             hidden, state = engine._advance(Feed(samples, left, None), state, layers)
             for piece, layer in zip(pieces, hidden, strict=True):
                 piece.append(layer)
-        return masked([torch.cat(piece, dim=1) for piece in pieces], frames)
+        return joined(pieces, frames)

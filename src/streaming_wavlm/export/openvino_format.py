@@ -138,14 +138,15 @@ class OpenVINOStep:
 
     def run(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Run one step; names as in the metadata."""
-        for name, tensor in inputs.items():
+        # The request borrows this memory: a copy that is made here must live until it has run.
+        borrowed = {name: tensor.contiguous() for name, tensor in inputs.items()}
+        for name, tensor in borrowed.items():
             self._request.set_tensor(name, self._shared(tensor))
         self._request.infer()
         return {name: self._copied(self._request.get_tensor(name)) for name in self._outputs}
 
     def _shared(self, tensor: Tensor) -> Any:
-        """Return OpenVINO's view of a tensor's memory."""
-        tensor = tensor.contiguous()
+        """Return OpenVINO's view of a contiguous tensor's memory."""
         if tensor.dtype == torch.bfloat16:  # numpy has no such type
             return self._ov.Tensor(
                 tensor.view(torch.int16).numpy(), self._ov.Shape(list(tensor.shape)), self._ov.Type.bf16
