@@ -22,3 +22,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 # Upstream suffix → chunk in milliseconds; the offline pass is a stream of 10 s chunks.
 CHUNK_MS: dict[str, int] = {"200ms": 200, "400ms": 400, "800ms": 800, "1000ms": 1000, "offline": 10_000}
 DEFAULT_CHUNK_MS = 400
+# S3PRL's name → chunk in milliseconds; None leaves it to the checkpoint.
+UPSTREAMS: dict[str, int | None] = {
+    "streaming_wavlm": None,
+    **{f"streaming_wavlm_{suffix}": chunk_ms for suffix, chunk_ms in CHUNK_MS.items()},
+}

@@ -10,8 +10,8 @@ import pytest
 
 from streaming_wavlm.cli import superb_report
 from streaming_wavlm.errors import SuperbError
+from streaming_wavlm.presets import UPSTREAMS
 from streaming_wavlm.superb import report
-from streaming_wavlm.superb.factories import UPSTREAMS
 from streaming_wavlm.superb.tasks import TASKS
 
 

@@ -13,6 +13,7 @@ from streaming_wavlm.errors import (
     UnknownKeyError,
     UnsupportedCheckpointError,
 )
+from streaming_wavlm.presets import UPSTREAMS
 from streaming_wavlm.superb import factories
 from tiny import noise, tiny_model, worst
 
@@ -27,7 +28,7 @@ NAMES = {
 
 
 def test_there_are_six() -> None:
-    assert set(factories.UPSTREAMS) == set(NAMES)
+    assert set(UPSTREAMS) == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

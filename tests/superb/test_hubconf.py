@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from streaming_wavlm.superb import factories
+from streaming_wavlm.presets import UPSTREAMS
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,7 @@ def path(monkeypatch) -> None:
 
 def test_the_entry_points_are_the_six_upstreams() -> None:
     hubconf = torch.hub._import_module("hubconf", ROOT / "hubconf.py")
-    assert {name for name in dir(hubconf) if name.startswith("streaming")} == set(factories.UPSTREAMS)
+    assert {name for name in dir(hubconf) if name.startswith("streaming")} == set(UPSTREAMS)
     assert "200 ms" in hubconf.streaming_wavlm_200ms.__doc__
 
 

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from streaming_wavlm.errors import MissingDependencyError, SuperbError
+from streaming_wavlm.presets import UPSTREAMS
 from streaming_wavlm.superb import factories, register, registration
 
 
@@ -17,7 +18,7 @@ def test_a_hub_gains_the_six_names_and_nothing_else() -> None:
     hub = ModuleType("s3prl.hub")
     before = set(hub.__dict__)
     registration.register_on(hub)
-    assert set(hub.__dict__) - before == set(factories.UPSTREAMS)
+    assert set(hub.__dict__) - before == set(UPSTREAMS)
     assert hub.streaming_wavlm_400ms is factories.streaming_wavlm_400ms
 
 

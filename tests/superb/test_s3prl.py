@@ -7,7 +7,8 @@ import random
 import pytest
 import torch
 
-from streaming_wavlm.superb import factories, register
+from streaming_wavlm.presets import UPSTREAMS
+from streaming_wavlm.superb import register
 from streaming_wavlm.superb.upstream import UpstreamExpert
 from tiny import noise, tiny_model, worst
 
@@ -16,8 +17,8 @@ pytestmark = pytest.mark.usefixtures("hub")
 
 def test_the_names_are_on_the_hub_once(hub) -> None:
     register()
-    assert [name for name in hub.options() if name.startswith("streaming_wavlm")] == list(factories.UPSTREAMS)
-    assert set(factories.UPSTREAMS) <= set(hub.options(only_registered_ckpt=True))
+    assert [name for name in hub.options() if name.startswith("streaming_wavlm")] == list(UPSTREAMS)
+    assert set(UPSTREAMS) <= set(hub.options(only_registered_ckpt=True))
 
 
 def test_the_other_upstreams_are_still_there_and_work(hub) -> None:

@@ -9,13 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..presets import UPSTREAMS
 from .options import CHECKPOINT_HELP, new_parser
 from .progress import Bar
 
-_UPSTREAMS = (
-    "fbank,streaming_wavlm,streaming_wavlm_200ms,streaming_wavlm_400ms,streaming_wavlm_800ms,"
-    "streaming_wavlm_1000ms,streaming_wavlm_offline"
-)
 _EPILOG = """\
 Trains and evaluates what is missing in --out, then writes results.json, report.md, latency.png and
 layers.png. Started again after it was stopped, it goes on; what failed is tried again. The exit status is 1
@@ -35,7 +32,7 @@ def add_parser(actions: Any) -> None:
     )
     parser.add_argument(
         "--upstreams",
-        default=_UPSTREAMS,
+        default=",".join(("fbank", *UPSTREAMS)),
         metavar="NAMES",
         help="names with commas between, ours or S3PRL's (default: fbank and ours)",
     )

@@ -18,6 +18,7 @@ import yaml
 
 from ..errors import MissingDependencyError, SuperbError
 from ..keys import nearest
+from ..presets import UPSTREAMS
 from . import compat, factories
 from .experiments import load_experiment, states
 from .registration import HUB, register
@@ -91,14 +92,14 @@ def check(experiment: Experiment) -> UpstreamExpert | None:
     """
     args = experiment.args
     upstream = None
-    if args.hub == "torch" and args.upstream in factories.UPSTREAMS:
+    if args.hub == "torch" and args.upstream in UPSTREAMS:
         upstream = factories.build(args.upstream, args.upstream_ckpt, args.upstream_model_config)
     register()
     hub = importlib.import_module(HUB)
     if args.hub == "torch" and not hasattr(hub, args.upstream):
         raise SuperbError(
             f"S3PRL has no upstream {args.upstream!r}{nearest(args.upstream, hub.options())}; "
-            f"ours are {', '.join(factories.UPSTREAMS)}"
+            f"ours are {', '.join(UPSTREAMS)}"
         )
     _check_task(args.downstream)
     task = TASKS.get(args.downstream)

@@ -9,16 +9,12 @@ from typing import Any, Protocol
 
 from ..errors import CheckpointNotFoundError, UnsupportedCheckpointError
 from ..loading import load
-from ..presets import CHUNK_MS
+from ..presets import UPSTREAMS
 from .feature_cache import from_environment
 from .upstream import UpstreamExpert
 
 logger = logging.getLogger(__name__)
 
-UPSTREAMS: dict[str, int | None] = {
-    "streaming_wavlm": None,
-    **{f"streaming_wavlm_{suffix}": chunk_ms for suffix, chunk_ms in CHUNK_MS.items()},
-}
 Checkpoint = str | os.PathLike[str] | None
 ModelConfig = str | os.PathLike[str] | Mapping[str, Any] | None
 

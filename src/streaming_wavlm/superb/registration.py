@@ -9,6 +9,7 @@ import sys
 from types import ModuleType
 
 from ..errors import MissingDependencyError, SuperbError
+from ..presets import UPSTREAMS
 
 logger = logging.getLogger(__name__)
 HUB = "s3prl.hub"
@@ -44,7 +45,7 @@ def register_on(hub: ModuleType) -> None:
     from . import factories
 
     taken = []
-    for name in factories.UPSTREAMS:
+    for name in UPSTREAMS:
         present, ours = getattr(hub, name, None), getattr(factories, name)
         if present is None:
             setattr(hub, name, ours)

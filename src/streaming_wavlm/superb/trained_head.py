@@ -16,8 +16,8 @@ from ..errors import HeadError
 from ..heads import Head, HeadConfig, is_head, load_head
 from ..heads.config import Perceptron
 from ..heads.folder import head_of
+from ..presets import UPSTREAMS
 from .experiments import load_experiment
-from .factories import UPSTREAMS
 from .trained_labels import labels_of
 
 _POOLED = ("voxceleb1", "speech_commands", "emotion", "fluent_commands")

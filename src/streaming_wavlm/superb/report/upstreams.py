@@ -13,6 +13,7 @@ from ...errors import SuperbError
 from ...extract_record import weights_digest
 from ...keys import nearest
 from ...model import StreamingWavLM
+from ...presets import UPSTREAMS
 from .. import factories
 from ..registration import HUB, register
 
@@ -44,7 +45,7 @@ class Upstream:
     @property
     def ours(self) -> bool:
         """Whether it takes the checkpoint."""
-        return self.name in factories.UPSTREAMS
+        return self.name in UPSTREAMS
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields."""
@@ -79,7 +80,7 @@ def describe(name: str, ckpt: str | None, model_config: str | None = None) -> Up
     Raises:
         StreamingWavLMError: the checkpoint cannot be used, or there is no such upstream.
     """
-    if name in factories.UPSTREAMS:
+    if name in UPSTREAMS:
         model = factories.build(name, ckpt, model_config).model
         digest = f"{weights_digest(model)[:16]}-{model.config.fingerprint()}"
         latency_ms = model.config.latency.algorithmic_ms
@@ -88,7 +89,7 @@ def describe(name: str, ckpt: str | None, model_config: str | None = None) -> Up
     register()
     hub = importlib.import_module(HUB)
     if not callable(getattr(hub, name, None)):
-        known = [*factories.UPSTREAMS, *hub.options()]
+        known = [*UPSTREAMS, *hub.options()]
         raise SuperbError(f"S3PRL has no upstream {name!r}{nearest(name, known)}; see --upstreams")
     parameters = _count(getattr(hub, name))
     return Upstream(name, None, parameters, "none" if parameters == 0 else _OF_S3PRL, "")
