@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import torch
 
-from streaming_wavlm.streaming import joined, masked
+from streaming_wavlm.streaming import Joined, masked
 
 
-def test_joined_feeds_are_the_whole_and_are_let_go() -> None:
-    layers = [torch.randn(2, 7, 3) for _ in range(4)]
-    pieces = [[layer[:, :3], layer[:, 3:3], layer[:, 3:]] for layer in layers]
+def test_joined_feeds_are_the_whole_with_what_is_past_the_end_cleared() -> None:
+    layers = [torch.randn(2, 7, 3, requires_grad=True) for _ in range(4)]
     frames = torch.tensor([7, 4])
-    output = joined(pieces, frames)
-    wanted = masked(layers, frames)
+    joined = Joined(7)
+    for start, end in ((0, 3), (3, 3), (3, 7)):
+        joined.append([layer[:, start:end] for layer in layers])
+    output, wanted = joined.output(frames), masked(layers, frames)
     assert output.lengths.tolist() == [7, 4]
-    for ours, layer, cleared in zip(output.hidden_states, layers, wanted.hidden_states, strict=True):
+    for ours, cleared, layer in zip(output.hidden_states, wanted.hidden_states, layers, strict=True):
         assert torch.equal(ours, cleared)
         assert not torch.equal(ours, layer)
-    assert pieces == [[], [], [], []]  # a long recording's features are not in memory twice
+        weights = torch.randn_like(ours)
+        (found,), (exact,) = (
+            torch.autograd.grad((whole * weights).sum(), layer) for whole in (ours, cleared)
+        )
+        assert torch.equal(found, exact)

@@ -18,7 +18,7 @@ from .errors import InputError
 from .hub import HubMixin
 from .output import WavLMOutput
 from .state import StreamState, initial_state
-from .streaming import Feed, Streaming, cleared, frames_of, joined, masked, whole_hops
+from .streaming import Feed, Joined, Streaming, cleared, frames_of, masked, whole_hops
 
 # One pass feeds itself about so many frames at a time: memory must not grow with the square of the length.
 _FEED_FRAMES = 256
@@ -96,13 +96,12 @@ class StreamingWavLM(nn.Module, HubMixin, Streaming[StreamState]):
         state = initial_state(config, len(wavs), wavs.device, wavs.dtype, window=0)
         # A feed of whole chunks: no frame needs what lies beyond its chunk.
         feed = config.chunk_frames * -(-_FEED_FRAMES // config.chunk_frames)
-        pieces: list[list[Tensor]] = [[] for _ in range(config.num_layers)]
+        joined = Joined(total)
         for start in range(0, max(total, 1), feed):
             samples = wavs[:, start * config.hop : (start + feed) * config.hop]
             hidden, state = self._feed(samples, state, valid, config)
-            for piece, layer in zip(pieces, hidden, strict=True):
-                piece.append(layer)
-        return joined(pieces, valid)
+            joined.append(hidden)
+        return joined.output(valid)
 
     def _begin(self, batch: int) -> StreamState:
         return initial_state(self.config, batch, self.device, self.dtype)

@@ -308,20 +308,30 @@ def masked(hidden: Iterable[Tensor], frames: Tensor) -> WavLMOutput:
     return WavLMOutput(tuple(layer.where(present, 0) for layer in layers), frames)
 
 
-def joined(pieces: Sequence[list[Tensor]], frames: Tensor) -> WavLMOutput:
-    """Return the hidden states of a recording's feeds as one, with what lies past each row's end cleared.
+class Joined:
+    """The hidden states of whole recordings, put in place feed by feed, so that none is in memory twice.
 
     Args:
-        pieces: of each layer, its ``[batch, frames, dim]`` in order; emptied, so that only one layer at a
-            time is in memory twice.
-        frames: of each row, int64 ``[batch]``.
+        total: frames that will come.
     """
-    present = _present(frames, sum(piece.shape[1] for piece in pieces[0]))
-    hidden = []
-    for layer in pieces:
-        hidden.append(torch.cat(layer, dim=1).where(present, 0))
-        layer.clear()
-    return WavLMOutput(tuple(hidden), frames)
+
+    def __init__(self, total: int) -> None:
+        self._total, self._filled = total, 0
+        self._layers: list[Tensor] = []
+
+    def append(self, hidden: Sequence[Tensor]) -> None:
+        """Take the next feed's hidden states, ``[batch, frames, dim]`` each."""
+        if not self._layers:
+            self._layers = [layer.new_empty(len(layer), self._total, layer.shape[2]) for layer in hidden]
+        end = self._filled + hidden[0].shape[1]
+        for whole, layer in zip(self._layers, hidden, strict=True):
+            whole[:, self._filled : end] = layer
+        self._filled = end
+
+    def output(self, frames: Tensor) -> WavLMOutput:
+        """Return all of them, with what lies past each row's ``frames`` (int64 ``[batch]``) cleared."""
+        absent = ~_present(frames, self._total)
+        return WavLMOutput(tuple(layer.masked_fill_(absent, 0) for layer in self._layers), frames)
 
 
 def _present(frames: Tensor, total: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..checks import check_lengths, check_samples
 from ..model import StreamingWavLM
 from ..output import WavLMOutput
-from ..streaming import Feed, StateT, Streaming, cleared, frames_of, joined, whole_hops
+from ..streaming import Feed, Joined, StateT, Streaming, cleared, frames_of, masked, whole_hops
 from .linear import Precision
 from .memory import keep_freed_memory
 
@@ -89,11 +89,12 @@ class Engine(Streaming[StateT]):
         wavs = whole_hops(cleared(wavs.to(self.dtype), lengths), config.hop)
         frames, total = frames_of(lengths, config.hop), wavs.shape[1] // config.hop
         state = engine.init_state(len(wavs))
-        pieces = [[wavs.new_zeros(len(wavs), 0, config.dim)] for _ in layers]
+        if not total:
+            return masked([wavs.new_zeros(len(wavs), 0, config.dim)] * config.num_layers, frames)
+        joined = Joined(total)
         for start in range(0, total, config.chunk_frames):
             samples = wavs[:, start * config.hop :][:, : config.chunk_samples]
             left = (frames - start).clamp(0, config.chunk_frames)
             hidden, state = engine._advance(Feed(samples, left, None), state, layers)
-            for piece, layer in zip(pieces, hidden, strict=True):
-                piece.append(layer)
-        return joined(pieces, frames)
+            joined.append(hidden)
+        return joined.output(frames)
