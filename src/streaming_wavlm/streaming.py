@@ -318,9 +318,13 @@ class Joined:
     def __init__(self, total: int) -> None:
         self._total, self._filled = total, 0
         self._layers: list[Tensor] = []
+        self._tracked: list[Sequence[Tensor]] = []
 
     def append(self, hidden: Sequence[Tensor]) -> None:
         """Take the next feed's hidden states, ``[batch, frames, dim]`` each."""
+        if any(layer.requires_grad for layer in hidden):  # the way back through writes in place is slow
+            self._tracked.append(hidden)
+            return
         if not self._layers:
             self._layers = [layer.new_empty(len(layer), self._total, layer.shape[2]) for layer in hidden]
         end = self._filled + hidden[0].shape[1]
@@ -330,6 +334,8 @@ class Joined:
 
     def output(self, frames: Tensor) -> WavLMOutput:
         """Return all of them, with what lies past each row's ``frames`` (int64 ``[batch]``) cleared."""
+        if self._tracked:
+            return masked([torch.cat(layer, dim=1) for layer in zip(*self._tracked, strict=True)], frames)
         absent = ~_present(frames, self._total)
         return WavLMOutput(tuple(layer.masked_fill_(absent, 0) for layer in self._layers), frames)
 
