@@ -9,6 +9,7 @@ import pytest
 from streaming_wavlm.bench import accuracy, ageing, profile, resident, steps, streams, tables
 from streaming_wavlm.bench.crew import Crew, Model, Settings
 from streaming_wavlm.bench.sliding import SlidingSubject
+from streaming_wavlm.errors import BenchError
 from streaming_wavlm.loading import random_model
 from tiny import tiny_config
 
@@ -37,18 +38,19 @@ def test_the_sections_of_a_crew(model, settings, monkeypatch) -> None:
         memory = resident.measure(crew)
         stepped = steps.measure(crew)
         profiled = profile.measure(crew)
-        streamed = streams.measure(crew)
         compared = accuracy.measure(crew)
+        everyone = list(crew.workers)
+        streamed = streams.measure(crew)  # which closes those that are done
     counted = [row["variant"] for row in stepped["rows"]]
     assert counted.count("packed fp32") == counted.count("eager bf16") == 2
-    assert set(counted) == set(crew.workers)
+    assert set(counted) == set(everyone)
     assert len(stepped["checks"]) == len(stepped["rows"])
     fp32 = [row for row in stepped["rows"] if row["variant"] == "packed fp32"]
     assert all(row["equality"]["largest_error"] < 1e-5 for row in fp32)
     assert stepped["sliding"]["ms"]["count"] == 2
     assert [row["sliding_over_step"] is not None for row in fp32] == [False, True]
     assert {row["batch"] for row in streamed["rows"]} == {1, 4}
-    assert [row["variant"] for row in compared["rows"]] == list(crew.workers)[1:]
+    assert [row["variant"] for row in compared["rows"]] == everyone[1:]
     shares = [operator["share"] for row in profiled["rows"] for operator in row["operators"]]
     assert 0 < max(shares) < 1
     for name, found in (
@@ -59,6 +61,40 @@ def test_the_sections_of_a_crew(model, settings, monkeypatch) -> None:
         ("accuracy", compared),
     ):
         assert "| packed fp32 |" in tables.section(name, "mini", found)
+
+
+class Mortal:
+    """A candidate that answers some turns, then none."""
+
+    def __init__(self, turns: int) -> None:
+        self.left, self.closed = turns, False
+
+    def call(self, method: str, **arguments: int) -> list[float]:
+        if not self.left:
+            raise BenchError(f"a benchmark's process ended in {method!r}: exit status -9")
+        self.left -= 1
+        return [float(arguments["measured"])]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_candidate_that_dies_in_its_turn_is_lost_and_the_others_begin_anew(model, settings) -> None:
+    crew = Crew(model, settings)
+    killed = Mortal(3)
+    crew.workers = {"eager fp32": Mortal(99), "packed fp32": killed, "packed int8": Mortal(99)}
+    peaks = Mortal(99)
+    beside = {"peaks": lambda: peaks.call("turn", measured=1)}
+    found = crew.take_turns(list(crew.workers), 4, "400 ms, batch 32", beside, measured=2)
+    assert found == {"eager fp32": [[2.0]] * 4, "packed int8": [[2.0]] * 4, "peaks": [[1.0]] * 4}
+    assert killed.closed
+    assert list(crew.workers) == ["eager fp32", "packed int8"]
+    assert [failure["what"] for failure in crew.failures] == ["mini, packed fp32, 400 ms, batch 32: it runs"]
+    assert "-9" in crew.failures[0]["detail"]
+    # Without the baseline there is nothing to compare with.
+    crew.workers["eager fp32"] = Mortal(1)
+    with pytest.raises(BenchError, match="exit status -9"):
+        crew.take_turns(list(crew.workers), 2, "400 ms, batch 32", measured=2)
 
 
 @pytest.mark.slow

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +20,7 @@ from ..errors import BenchError
 from ..loading import EMBEDDED, load, random_model
 from ..model import StreamingWavLM
 from .process import CannotRunError, Worker
+from .timing import take_turns
 
 MODELS = ("mini", "large")
 # Engines that export build a graph anew for each chunk size, half a minute of it at full size, and hold much
@@ -95,6 +97,10 @@ def _refused(model: StreamingWavLM) -> dict[str, str]:
     return {name: str(reason) for name, reason in reasons.items() if reason is not None}
 
 
+class _LostError(BenchError):
+    """A candidate failed in its turn, and is out of the crew."""
+
+
 class Crew:
     """The processes of one model, and the state that all go on from.
 
@@ -159,13 +165,40 @@ class Crew:
             except CannotRunError as error:
                 self.skipped[what] = str(error)
             except BenchError as error:
-                if name == BASELINE:
-                    raise
-                self.failures.append(
-                    {"what": f"{self.model.name}, {what}: it runs", "holds": False, "detail": str(error)}
-                )
-                self.workers.pop(name).close()
+                self._lose(name, what, error)
         return ready
+
+    def take_turns(
+        self,
+        names: Iterable[str],
+        rounds: int,
+        what: str,
+        beside: Mapping[str, Callable[[], Any]] | None = None,
+        **arguments: Any,
+    ) -> dict[str, list[Any]]:
+        """Let prepared candidates take turns, and others with them.
+
+        One that fails is out of the crew, and among the :attr:`failures`; the rounds begin anew without it,
+        for what was measured beside it was measured on a machine that was running out of something.
+
+        Args:
+            names: of the candidates; those no longer in the crew are passed over.
+            rounds: how often each has its turn.
+            what: is measured, for the failures.
+            beside: turns of others, by name.
+            **arguments: of a candidate's turn.
+
+        Returns:
+            name → what each of its turns returned.
+        """
+        while True:
+            turns = {
+                name: partial(self._turn, name, what, arguments) for name in names if name in self.workers
+            }
+            try:
+                return take_turns({**turns, **(beside or {})}, rounds)
+            except _LostError as error:
+                self.settings.say(f"{self.model.name}: {error}; once more without it")
 
     def at(self, chunk_ms: int) -> tuple[str, ...]:
         """Return the candidates that the standard set measures at a chunk size; all if engines were named."""
@@ -188,6 +221,21 @@ class Crew:
         found: NDArray[np.float32] = np.load(path)
         path.unlink()
         return found
+
+    def _turn(self, name: str, what: str, arguments: dict[str, Any]) -> Any:
+        try:
+            return self.workers[name].call("turn", **arguments)
+        except BenchError as error:
+            self._lose(name, f"{name}, {what}", error)
+            raise _LostError(f"{name} failed in its turn") from error
+
+    def _lose(self, name: str, what: str, error: BenchError) -> None:
+        if name == BASELINE:
+            raise error
+        self.failures.append(
+            {"what": f"{self.model.name}, {what}: it runs", "holds": False, "detail": str(error)}
+        )
+        self.workers.pop(name).close()
 
     def _start(self, engine: str, precision: str) -> None:
         name = f"{engine} {precision}"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from .crew import BASELINE, Crew
 from .equality import Equality
 from .process import CannotRunError, Worker
-from .timing import Spread, joined, load_average, ratios, take_turns
+from .timing import Spread, joined, load_average, ratios
 from .work import Machine, floor_seconds
 
 CHUNKS_MS = (80, 200, 400, 800, 1000)
@@ -60,18 +59,15 @@ def _measure_chunk(
     outputs = {name: crew.array(worker, "step_output") for name, worker in ready.items()}
     equal = {name: Equality.of(output, outputs[BASELINE]) for name, output in outputs.items()}
     rounds = crew.settings.rounds
-    turns: dict[str, Callable[[], Any]] = {
-        name: partial(worker.call, "turn", **crew.model.turn) for name, worker in ready.items()
-    }
-    turns["peaks"] = partial(peaks.call, "turn")
+    what = f"{chunk_ms} ms"
     begin = load_average()
-    times = take_turns(turns, rounds)
+    times = crew.take_turns(ready, rounds, what, {"peaks": partial(peaks.call, "turn")}, **crew.model.turn)
     # The sliding window takes as long as hundreds of steps: it has a few turns, with all others' beside.
     beside: dict[str, list[list[float]]] = {}
     if sliding is not None:
-        few = {name: turns[name] for name in ready}
         sliding.call("turn")
-        beside = take_turns({**few, "sliding": partial(sliding.call, "turn")}, max(2, rounds // 4))
+        slow = {"sliding": partial(sliding.call, "turn")}
+        beside = crew.take_turns(ready, max(2, rounds // 4), f"{what}, sliding", slow, **crew.model.turn)
         found["sliding"] = {
             "chunk_ms": chunk_ms,
             "ms": Spread.of(joined(beside["sliding"])).rounded(1000),
@@ -88,6 +84,7 @@ def _measure_chunk(
     for name, turn in times.items():
         engine, precision = name.split()
         spread = Spread.of(joined(turn))
+        over = ratios(beside["sliding"], beside[name]).rounded() if name in beside else None
         floor = floor_seconds(config, precision, machine)
         floors = [[floor_seconds(config, precision, machine_of([peak]))] for peak in measured]
         found["rows"].append(
@@ -102,7 +99,7 @@ def _measure_chunk(
                 "times_faster": ratios(times[BASELINE], turn).rounded(),
                 "floor_ms": round(1000 * floor, 3),
                 "over_floor": ratios(turn, floors).rounded(),
-                "sliding_over_step": ratios(beside["sliding"], beside[name]).rounded() if beside else None,
+                "sliding_over_step": over,
                 "equality": equal[name].to_dict(),
             }
         )

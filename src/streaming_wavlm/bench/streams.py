@@ -7,7 +7,7 @@ from typing import Any
 
 from .crew import BASELINE, Crew
 from .steps import machine_of
-from .timing import Spread, joined, load_average, ratios, take_turns
+from .timing import Spread, joined, load_average, ratios
 from .work import floor_seconds
 
 BATCHES = (1, 4, 8, 16, 32)
@@ -32,13 +32,10 @@ def measure(crew: Crew) -> dict[str, Any]:
         for name in [name for name in crew.workers if not _takes_part(name, batch)]:
             crew.workers.pop(name).close()
         ready = crew.prepared(CHUNK_MS, batch)
-        for worker in ready.values():
-            worker.call("turn", warm=1, measured=0)  # takes the state over
-        warm = 1 if batch == 1 else 0
-        turns: dict[str, Any] = {
-            name: partial(worker.call, "turn", warm=warm, measured=2) for name, worker in ready.items()
-        }
-        times = take_turns({**turns, "peaks": partial(peaks.call, "turn")}, rounds)
+        what = f"{CHUNK_MS} ms, batch {batch}"
+        crew.take_turns(ready, 1, what, warm=1, measured=0)  # takes the state over
+        machine = {"peaks": partial(peaks.call, "turn")}
+        times = crew.take_turns(ready, rounds, what, machine, warm=1 if batch == 1 else 0, measured=2)
         measured = times.pop("peaks")
         config = crew.model.config.replace(chunk_ms=CHUNK_MS)
         for name, turn in times.items():
