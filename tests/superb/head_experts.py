@@ -38,8 +38,10 @@ def config_of(task: str, folder: Path) -> dict[str, Any]:
         data["decoder_args"] = {"decoder_type": "None"}
         (folder / "char.dict").write_text("".join(f"{character} 1\n" for character in "|ABC"))
         model["project_dim"] = 16
-        model["RNNs"] |= {"dim": [16, 16], "layer_norm": [False, True], "proj": [False, True]}
-        model["RNNs"]["total_rate"] = -1  # frame by frame
+        model["RNNs"] |= {
+            "dim": [16, 16], "dropout": [0.2, 0.2], "layer_norm": [False, True], "proj": [False, True],
+            "sample_rate": [1, 1], "total_rate": -1,  # frame by frame
+        }  # fmt: skip
     elif task == "sv_voxceleb1":
         model["input_dim"] = 16
         model["module_config"]["XVector"]["agg_dim"] = 20

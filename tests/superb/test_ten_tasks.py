@@ -31,7 +31,7 @@ LIBRARIES = ("s3prl", "transformers", "tensorboardX", "librosa", "editdistance",
              "pesq", "pystoi", "pyannote.metrics", "sklearn", "joblib")  # fmt: skip
 # Heads of a few cells: what is asked here is whether everything fits together.
 SMALL = {
-    "asr": {"modelrc": {"project_dim": 8, "RNNs": {"dim": [8, 8]}}},
+    "asr": {"modelrc": {"project_dim": 8, "RNNs": {"dim": [8]}}},
     "sv_voxceleb1": {"modelrc": {"input_dim": 8, "module_config": {"XVector": {"agg_dim": 8}}}},
     "diarization": {"modelrc": {"hidden_size": 8}},
     "enhancement_stft": {"modelrc": {"hidden_size": 8, "rnn_layers": 1}},
