@@ -10,7 +10,7 @@ import torch
 from report_fakes import STREAMING, Fake, Told, request
 
 from streaming_wavlm.loading import random_model
-from streaming_wavlm.superb.report import curve, figure, heat_map, make
+from streaming_wavlm.superb.report import curve, heat_map, make
 from streaming_wavlm.superb.report.records import JobRecord, ScoreRecord
 from streaming_wavlm.superb.report.summary import Cell, Column, Mean, Summary, cell
 from streaming_wavlm.superb.report.upstreams import Upstream, describe
@@ -258,7 +258,7 @@ def test_colours_are_told_apart_without_colour() -> None:
         red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
         return 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
 
-    assert abs(lightness(figure.BLUE) - lightness(figure.ORANGE)) > 0.05
+    assert abs(lightness(curve._BLUE) - lightness(curve._ORANGE)) > 0.05
 
 
 def test_figures_have_the_digits_they_need() -> None:

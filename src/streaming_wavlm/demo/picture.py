@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from ..audio import Samples
 from ..config import SAMPLE_RATE
-from ..errors import MissingDependencyError
-from ..files import replacing
+from ..pictures import FAINT, INK, new_figure, save
 from .streaming import Measurement
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float32]
 
 _FRAMES_PER_SECOND = 50
-_INK, _FAINT, _SOUND = "#222222", "#777777", "#31688e"
+_SOUND = "#31688e"
 _HOW_TO_READ = """\
 How to read it. A row is a chunk size, a square a layer:
 the colour at (x, y) says how alike the features are at
@@ -51,15 +50,15 @@ def draw(
     frames = min(round(seconds * _FRAMES_PER_SECOND), measurements[0].features.shape[1])
     shown = [item.features[:, :frames] for item in measurements]
     layers, rows = len(shown[0]), len(shown)
-    figure = _figure(2.2 + 1.55 * layers + 3.6, 2.7 + 1.6 * rows)
-    figure.suptitle(title, fontsize=15, fontweight="bold", color=_INK)
+    figure = new_figure(2.2 + 1.55 * layers + 3.6, 2.7 + 1.6 * rows)
+    figure.suptitle(title, fontsize=15, fontweight="bold", color=INK)
     grid = figure.add_gridspec(
         rows + 1, layers + 1, width_ratios=[1.0] * layers + [2.2], height_ratios=[0.9] + [1.0] * rows
     )
     _draw_waveform(figure.add_subplot(grid[0, :layers]), wav[: frames * SAMPLE_RATE // _FRAMES_PER_SECOND])
     text = figure.add_subplot(grid[0, layers])
     text.axis("off")
-    text.text(0, 1, _HOW_TO_READ, fontsize=8.5, color=_INK, va="top", linespacing=1.35)
+    text.text(0, 1, _HOW_TO_READ, fontsize=8.5, color=INK, va="top", linespacing=1.35)
     distances = [distance(features, shown[-1]) for features in shown]
     most = max(float(values.max()) for values in distances) or 1.0
     similarities = [[self_similarity(layer) for layer in features] for features in shown]
@@ -77,9 +76,9 @@ def draw(
             )
             _plain(axes)
             if row == 1:
-                axes.set_title(f"layer {layer + 1}", fontsize=10, color=_INK)
+                axes.set_title(f"layer {layer + 1}", fontsize=10, color=INK)
             if layer == 0:
-                axes.set_ylabel(_words(item), fontsize=10, color=_INK)
+                axes.set_ylabel(_words(item), fontsize=10, color=INK)
             squares.append(axes)
         axes = figure.add_subplot(grid[row, layers])
         far = axes.imshow(
@@ -87,18 +86,16 @@ def draw(
             extent=(0, frames / _FRAMES_PER_SECOND, layers + 0.5, 0.5),
         )  # fmt: skip
         axes.set_yticks([1, layers])
-        axes.tick_params(labelsize=8, colors=_FAINT, length=2, labelbottom=row == rows)
-        axes.set_ylabel("layer", fontsize=8, color=_FAINT)
+        axes.tick_params(labelsize=8, colors=FAINT, length=2, labelbottom=row == rows)
+        axes.set_ylabel("layer", fontsize=8, color=FAINT)
         if row == 1:
-            axes.set_title("distance from the features with 10 s chunks", fontsize=10, color=_INK)
+            axes.set_title("distance from the features with 10 s chunks", fontsize=10, color=INK)
         if row == rows:
-            axes.set_xlabel("seconds", fontsize=9, color=_FAINT)
+            axes.set_xlabel("seconds", fontsize=9, color=FAINT)
         strips.append(axes)
     _colour_bar(figure, similarity, squares, "similarity")
     _colour_bar(figure, far, strips, "relative distance")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")
+    save(figure, path, dpi=100)
 
 
 def self_similarity(features: Array) -> Array:
@@ -126,16 +123,6 @@ def distance(features: Array, reference: Array) -> Array:
     return far
 
 
-def _figure(width: float, height: float) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            'drawing needs matplotlib: pip install "streaming-wavlm[plot]"'
-        ) from error
-    return Figure(figsize=(width, height), facecolor="white", layout="constrained")
-
-
 def _draw_waveform(axes: Axes, wav: Samples) -> None:
     time = np.arange(len(wav)) / SAMPLE_RATE
     axes.plot(time, wav, color=_SOUND, linewidth=0.4)
@@ -143,8 +130,8 @@ def _draw_waveform(axes: Axes, wav: Samples) -> None:
     peak = 1.05 * float(np.abs(wav).max()) or 1.0
     axes.set_ylim(-peak, peak)
     axes.set_yticks([])
-    axes.tick_params(labelsize=8, colors=_FAINT, length=2)
-    axes.set_xlabel("seconds", fontsize=9, color=_FAINT)
+    axes.tick_params(labelsize=8, colors=FAINT, length=2)
+    axes.set_xlabel("seconds", fontsize=9, color=FAINT)
     for side in ("top", "left", "right"):
         axes.spines[side].set_visible(False)
 
@@ -163,6 +150,6 @@ def _plain(axes: Axes) -> None:
 
 def _colour_bar(figure: Figure, image: Any, axes: list[Axes], label: str) -> None:
     bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.35, aspect=40, pad=0.01)
-    bar.set_label(label, fontsize=9, color=_FAINT)
-    bar.ax.tick_params(labelsize=8, colors=_FAINT, length=2)
+    bar.set_label(label, fontsize=9, color=FAINT)
+    bar.ax.tick_params(labelsize=8, colors=FAINT, length=2)
     bar.outline.set_visible(False)

@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MissingDependencyError
-from ..files import replacing
+from ..pictures import FAINT, GRID, INK, new_figure, save
 from .compare_result import ChunkResult, Comparison, Place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_INK, _FAINT, _GRID = "#222222", "#666666", "#e2e2e2"
-_WHOLE = "#222222"
 _CLOSE = 0.6
 _DOTS = 24
 
@@ -32,29 +29,22 @@ def draw_comparison(path: Path, found: Comparison, student: str, teacher: str) -
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    try:
-        from matplotlib import colormaps
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            'drawing needs matplotlib: pip install "streaming-wavlm[plot]"'
-        ) from error
-    figure = Figure(figsize=(12.5, 6.6), facecolor="white", layout="constrained")
+    figure = new_figure(12.5, 6.6)
+    from matplotlib import colormaps  # there, or no figure would be
+
     figure.suptitle(
-        f"{student}  beside  {teacher}", fontsize=13, fontweight="bold", color=_INK, x=0.01, ha="left"
+        f"{student}  beside  {teacher}", fontsize=13, fontweight="bold", color=INK, x=0.01, ha="left"
     )
     grid = figure.add_gridspec(2, 2, width_ratios=[1.15, 1.0])
     sized = sum(item.chunk != "whole" for item in found.chunks)
     shades = iter(colormaps["viridis"](0.85 * k / max(1, sized - 1)) for k in range(sized))
-    colours = [_WHOLE if item.chunk == "whole" else next(shades) for item in found.chunks]
+    colours = [INK if item.chunk == "whole" else next(shades) for item in found.chunks]
     depth = figure.add_subplot(grid[:, 0])
     _draw_depth(depth, found, colours)
     _draw_future(figure.add_subplot(grid[0, 1]), found, colours)
     _draw_time(figure.add_subplot(grid[1, 1]), found, colours)
-    figure.supxlabel(_how(found), fontsize=8.5, color=_FAINT, x=0.01, ha="left", linespacing=1.4)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    figure.supxlabel(_how(found), fontsize=8.5, color=FAINT, x=0.01, ha="left", linespacing=1.4)
+    save(figure, path, dpi=110)
 
 
 def _draw_depth(axes: Axes, found: Comparison, colours: Sequence[Any]) -> None:
@@ -101,15 +91,15 @@ def _middle(place: Place) -> float:
 
 
 def _dress(axes: Axes, title: str, label: str) -> None:
-    axes.set_title(title, fontsize=11, color=_INK, loc="left")
-    axes.set_xlabel(label, fontsize=9, color=_FAINT)
-    axes.set_ylabel("error", fontsize=9, color=_FAINT)
+    axes.set_title(title, fontsize=11, color=INK, loc="left")
+    axes.set_xlabel(label, fontsize=9, color=FAINT)
+    axes.set_ylabel("error", fontsize=9, color=FAINT)
     lowest, highest = axes.dataLim.y0, axes.dataLim.y1
     if lowest < _CLOSE * highest:  # lines that lie close together high up get the whole height
         axes.set_ylim(bottom=0)
-    axes.grid(color=_GRID, linewidth=0.8)
+    axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8.5, colors=_FAINT, length=0)
+    axes.tick_params(labelsize=8.5, colors=FAINT, length=0)
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .figure import BASELINES, BLUE, FAINT, GRID, INK, ORANGE, new_figure, plain, save
+from ...pictures import FAINT, GRID, INK, new_figure, plain, save
 from .plan import Heads
 from .summary import Column, Mean, Summary
 from .wording import TaskWords, metric_name, number
@@ -15,10 +15,13 @@ from .wording import TaskWords, metric_name, number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Told apart by readers of every colour vision (M. Okabe and K. Ito), and in grey by their marks.
+_BLUE, _ORANGE = "#0072b2", "#d55e00"
+_BASELINES = ("#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 _ACROSS = 5
 _STYLES: dict[Heads, tuple[str, str, str]] = {
-    "published": (BLUE, "o", "streaming, published heads"),
-    "causal": (ORANGE, "s", "streaming, causal heads"),
+    "published": (_BLUE, "o", "streaming, published heads"),
+    "causal": (_ORANGE, "s", "streaming, causal heads"),
 }
 _DASHES = ((0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (8, 2)))
 # Latencies worth a label on the axis [s].
@@ -122,7 +125,7 @@ def _length(high: float | None, low: float | None) -> float:
 
 def _baseline(axes: Axes, score: Mean, place: int, second: float) -> Any:
     """Draw a score that has no latency as a line, with its interval at the right end."""
-    colour, value = BASELINES[place % len(BASELINES)], score.value or 0.0
+    colour, value = _BASELINES[place % len(_BASELINES)], score.value or 0.0
     ends = ([_length(value, score.low)], [_length(score.high, value)])
     axes.errorbar([second], [value], yerr=ends, color=colour, elinewidth=0.9, capsize=2.0, zorder=2)
     return axes.axhline(value, color=colour, linewidth=1.3, linestyle=_DASHES[place % len(_DASHES)], zorder=2)

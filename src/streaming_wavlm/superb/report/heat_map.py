@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .figure import FAINT, INK, new_figure, save
+from ...pictures import FAINT, INK, new_figure, save
 from .summary import Column, Summary
 from .wording import TaskWords, latency
 

@@ -13,12 +13,12 @@ import torch
 
 from ... import files
 from ...errors import SuperbError
+from ...pictures import new_figure
 from .. import run
 from ..corpora import prepare
 from ..experiments import is_whole
 from ..tasks import TASKS, find_task
 from . import curve, heat_map, table
-from .figure import new_figure
 from .ledger import FILE, Ledger
 from .loop import Loop, Progress, Tools
 from .plan import Request

@@ -1,21 +1,18 @@
-"""What the two pictures share: how they look, and how they get into their files."""
+"""What all pictures share: how they look, and how they get into their files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import MissingDependencyError
-from ...files import replacing
+from .errors import MissingDependencyError
+from .files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK, FAINT, GRID = "#222222", "#666666", "#e3e3e3"
-# Told apart by readers of every colour vision (M. Okabe and K. Ito), and in grey by their marks.
-BLUE, ORANGE = "#0072b2", "#d55e00"
-BASELINES = ("#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -39,10 +36,20 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), facecolor="white", layout=layout)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a picture, whole or not at all."""
+def save(figure: Figure, path: Path, dpi: int = 150) -> None:
+    """Write a picture, whole or not at all.
+
+    Args:
+        figure: the picture.
+        path: the PNG to write; its folder is made if missing.
+        dpi: pixels per inch.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150, format="png")
+        figure.savefig(temporary, dpi=dpi, format="png")
 
 
 def plain(axes: Axes) -> None:
