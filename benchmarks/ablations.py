@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-STREAMING_WAVLM = [sys.executable, "-c", "from streaming_wavlm.cli import main; raise SystemExit(main())"]
 # Pairs of the recipe by their place: mel, Whisper by value (three), as units (two), speaker.
 VALUES, UNITS, VOICE = (1, 2, 3), (4, 5), 6
 VARIANTS: dict[str, list[str]] = {
@@ -80,7 +79,7 @@ def main() -> None:
             continue
         folder = args.out / "".join(letter if letter.isalnum() else "-" for letter in name)
         command = [
-            *STREAMING_WAVLM, "distill", "--config", "mini", f"out={folder}",
+            sys.executable, "-m", "streaming_wavlm", "distill", "--config", "mini", f"out={folder}",
             f"steps={args.steps}", f"data.root={args.data}", f"validation.every={args.steps}",
             *overrides(words, recipe), *args.words,
         ]  # fmt: skip

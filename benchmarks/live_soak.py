@@ -43,8 +43,8 @@ def main() -> None:
     limits = ("--rate", "10000", "--burst-seconds", "100000", "--stream-seconds", str(2 * seconds))
     command = [
         sys.executable,
-        "-c",
-        "from streaming_wavlm.cli import main; raise SystemExit(main())",
+        "-m",
+        "streaming_wavlm",
         "serve",
         "-k",
         args.checkpoint,

@@ -44,10 +44,9 @@ def model(tmp_path: Path, monkeypatch):
 @contextmanager
 def served(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command in a process, and its address."""
-    program = "import sys; from streaming_wavlm.cli import main; sys.exit(main(sys.argv[1:]))"
     command = ["serve", "-k", "checkpoint", "--port", "0", "--threads", "1", "--device", "cpu", *options]
     with subprocess.Popen(
-        [sys.executable, "-c", program, *command],
+        [sys.executable, "-m", "streaming_wavlm", *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

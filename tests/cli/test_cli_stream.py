@@ -134,10 +134,9 @@ def test_a_server_gives_the_same_features(here, model) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_when_it_is_stopped_what_was_heard_is_computed_and_written(here, model, number) -> None:
-    program = "import sys; from streaming_wavlm.cli import main; sys.exit(main(sys.argv[1:]))"
     options = ["-k", "checkpoint", "--chunk-ms", str(CHUNK), "--layers", "all", "--device", "cpu", "--jsonl"]
     with subprocess.Popen(
-        [sys.executable, "-c", program, "stream", "-", "--out", "f.safetensors", *options],
+        [sys.executable, "-m", "streaming_wavlm", "stream", "-", "--out", "f.safetensors", *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

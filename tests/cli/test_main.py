@@ -13,8 +13,6 @@ from streaming_wavlm.cli import main
 from streaming_wavlm.cli.main import COMMANDS
 from streaming_wavlm.errors import AudioError
 
-PROGRAM = "import sys; from streaming_wavlm.cli import main; sys.exit(main(sys.argv[1:]))"
-
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
@@ -51,6 +49,18 @@ def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert caught.value.code == 0
     assert capsys.readouterr().out.startswith("streaming-wavlm")
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "streaming_wavlm", "info", "no.pt"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("streaming-wavlm: ")
+    assert "no.pt" in done.stderr
 
 
 @pytest.mark.parametrize("argv", [[], ["nonsense"], ["info"], ["info", "mini", "--nonsense"]])
@@ -105,13 +115,14 @@ def test_verbosity_sets_the_level(argv: list[str], level: str, monkeypatch: pyte
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
-    program = f"""
+    program = """
+import runpy
 import streaming_wavlm.cli.info as info
 def endless(arguments):
     while True:
         print("line")
 info.run = endless
-{PROGRAM}
+runpy.run_module("streaming_wavlm", run_name="__main__")
 """
     with subprocess.Popen(
         [sys.executable, "-c", program, "info", "mini"],
