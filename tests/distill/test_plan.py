@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,10 +39,23 @@ def test_the_plan_has_all_that_a_user_asks_before_a_long_run(root: Path) -> None
     assert not (root / "run").exists()
 
 
-def test_a_stage_that_waits_for_another_says_so(root: Path) -> None:
-    text = plan_stages(build_stages(recipe_values(root, root / "run", stages=STAGES)))
+@pytest.mark.parametrize("student", [{}, {"student": {"init": "run"}}])
+def test_a_stage_that_waits_for_another_says_so(root: Path, student: dict[str, object]) -> None:
+    stages = [STAGES[0], {**STAGES[1], **student}]
+    text = plan_stages(build_stages(recipe_values(root, root / "run", stages=stages)))
     assert "an earlier stage will leave" in text
     assert text.startswith("first")
+
+
+def test_two_processes_print_one_plan(root: Path) -> None:
+    path = root / "toy.yaml"
+    values = recipe_values(root, root / "run", runtime={"devices": 2})
+    path.write_text(to_yaml(build_stages(values)[0]))
+    command = [sys.executable, "-m", "streaming_wavlm", "distill", "--config", str(path), "--dry-run"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("learns") == 1
+    assert "on 2 processes" in done.stdout
 
 
 def test_the_command_trains_and_goes_on(

@@ -46,11 +46,18 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         from ..distill.plan import plan_stages
 
-        print(plan_stages(stages))
+        text = plan_stages(stages)
+        if _first_process():
+            print(text)
         return 0
     from ..distill.trainer import distill
 
     folder = distill(stages, progress=not arguments.no_progress)
-    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
+    if _first_process():
         print(f"the student is in {folder}")
     return 0
+
+
+def _first_process() -> bool:
+    """Return whether this process speaks for all that run the recipe, once they have been started."""
+    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"

@@ -15,7 +15,7 @@ from ..errors import CheckpointNotFoundError
 from .measure import measure_targets
 from .objective import Objective
 from .progress import duration
-from .recipe import Recipe
+from .recipe import FINAL, Recipe
 from .runtime import build_fabric, launch, precision_of
 from .step import Stepper
 from .trainee import build_trainee
@@ -38,13 +38,11 @@ def plan_stages(stages: Sequence[Recipe]) -> str:
         DataError: the data cannot be read.
         CheckpointError: a teacher or a student's start cannot be read.
     """
-    earlier = [stage.out for stage in stages]
     plans = []
     for number, stage in enumerate(stages):
-        source = stage.student.source
-        if number and source and str(Path(source).parent) in earlier[:number] and not Path(source).exists():
+        if _waits_for(stage, stages[:number]):
             plans.append(
-                f"{stage.name}\n  starts from {source}, which an earlier stage will leave; "
+                f"{stage.name}\n  starts from {stage.student.source}, which an earlier stage will leave; "
                 f"{stage.steps} steps; plan it again when that has run"
             )
             continue
@@ -105,6 +103,15 @@ def plan(recipe: Recipe) -> str:
         ("folder", str(Path(recipe.out).absolute())),
     ]  # fmt: skip
     return "\n".join([recipe.name, *(f"  {name:13}{text}" for name, text in lines)])
+
+
+def _waits_for(stage: Recipe, earlier: Sequence[Recipe]) -> bool:
+    """Return whether a stage starts from what an earlier one has not left yet."""
+    if stage.student.source is None:
+        return False
+    source = Path(stage.student.source)
+    run = source if stage.student.init == "run" else source.parent
+    return str(run) in [other.out for other in earlier] and not (run / FINAL).exists()
 
 
 def _architecture(shop: Workshop) -> str:
