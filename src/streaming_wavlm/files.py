@@ -23,13 +23,18 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the file cannot be put in its place.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = temporary_name(path)
     try:
         with usual_mode(temporary):
             yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path) -> Path:
+    """Return a name of its own beside a file that is to be; :func:`sweep` finds what is left under such."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from streaming_wavlm.errors import CheckpointCorruptError
-from streaming_wavlm.files import usual_mode
+from streaming_wavlm.files import temporary_name, usual_mode
 
 # Our config.json, in the metadata of a file that we wrote.
 CONFIG_KEY = "streaming_wavlm"
@@ -55,7 +54,7 @@ def written_safetensors(path: Path, tensors: Mapping[str, Tensor], config_text: 
     Yields:
         The temporary path. A file that is still there afterwards is removed.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         with usual_mode(temporary):
