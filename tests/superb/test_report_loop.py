@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -297,6 +298,25 @@ def test_jobs_run_side_by_side_and_the_first_of_a_task_is_over_before_the_others
     make(alone, Told(), Fake().tools())
     told_apart = [(asked().out / "report.md").read_text(), (alone.out / "report.md").read_text()]
     assert told_apart[0] == told_apart[1]
+
+
+def test_what_is_still_being_trained_has_not_failed(asked) -> None:
+    report, other_is_over, interim = asked().out / "report.md", threading.Event(), []
+
+    def wait(task, upstream, options):
+        if task == "asr":
+            report.unlink(missing_ok=True)
+            other_is_over.set()
+            deadline = time.monotonic() + 20
+            while not report.exists() and time.monotonic() < deadline:  # written at the end of the other
+                time.sleep(0.01)
+            interim.append(report.read_text())
+        else:
+            assert other_is_over.wait(20)
+
+    make(asked(jobs=2, upstreams=STREAMING[:1]), Told(), Fake(trouble=wait).tools())
+    assert "failed" not in interim[0]
+    assert "ASR" in interim[0]
 
 
 def test_side_by_side_a_failure_is_one_jobs_and_a_search_finds_the_same(asked) -> None:

@@ -92,7 +92,7 @@ def _cell(summary: Summary, task: str, column: Column, index: int) -> str:
     if cell is None:
         return "no corpus" if task in summary.unprepared else NOTHING
     if not cell.scores:
-        return "failed"
+        return "failed" if cell.failed else NOTHING  # nothing yet: it is being trained
     score = cell.scores[index]
     if score.value is None:
         return number(None)
