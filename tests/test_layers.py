@@ -14,7 +14,7 @@ import streaming_wavlm
 
 ROOT = Path(streaming_wavlm.__file__).parent
 LEVELS = [
-    {"errors", "keys", "presets", "config", "config_file", "files", "terminal"},
+    {"errors", "keys", "presets", "config", "config_file", "files", "pictures", "terminal"},
     {"state", "output", "checks", "checkpoint", "experiment", "protocol"},
     {"visibility", "conv", "attention", "hub", "streaming"},
     {"encoder"},
@@ -39,6 +39,7 @@ LEVELS = [
     {"serve"},
     {"bench"},
     {"demo", "cli"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 FILES = sorted(path for path in ROOT.rglob("*.py") if "assets" not in path.parts)

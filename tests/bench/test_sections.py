@@ -97,6 +97,18 @@ def test_a_candidate_that_dies_in_its_turn_is_lost_and_the_others_begin_anew(mod
         crew.take_turns(list(crew.workers), 2, "400 ms, batch 32", measured=2)
 
 
+def test_graphs_of_the_full_size_step_fewer_streams_unless_named(model, settings) -> None:
+    full = replace(model, config=model.config.replace(dim=1024, num_heads=16))
+    crew = Crew(full, replace(settings, engines=None))
+    assert streams._takes_part(crew, "openvino int8", 16)
+    assert not streams._takes_part(crew, "openvino int8", 32)
+    assert list(crew.skipped) == ["openvino int8, 32 streams"]
+    assert streams._takes_part(crew, "packed int8", 32)
+    for other in (Crew(full, replace(settings, engines=("openvino",))), Crew(model, settings)):
+        assert streams._takes_part(other, "openvino int8", 32)
+    assert not streams._takes_part(crew, "eager bf16", 1)
+
+
 @pytest.mark.slow
 def test_the_section_of_an_old_stream(model, settings, monkeypatch) -> None:
     monkeypatch.setitem(ageing._LIVES, "mini", ("fp32", 1, (1, 60)))
