@@ -83,9 +83,14 @@ class Model:
         return cls(name, str(folder), model.config, _refused(model))
 
     @property
+    def full_size(self) -> bool:
+        """Whether steps take long and states much memory, as in the large model."""
+        return self.config.dim > 512
+
+    @property
     def turn(self) -> dict[str, int]:
         """How many steps a turn takes: small models have more, for theirs are short."""
-        return {"warm": 1, "measured": 2} if self.config.dim > 512 else {"warm": 2, "measured": 5}
+        return {"warm": 1, "measured": 2} if self.full_size else {"warm": 2, "measured": 5}
 
 
 def _refused(model: StreamingWavLM) -> dict[str, str]:
@@ -190,6 +195,9 @@ class Crew:
 
         Returns:
             name → what each of its turns returned.
+
+        Raises:
+            BenchError: the baseline failed, or one of the others beside the candidates.
         """
         while True:
             turns = {
@@ -242,7 +250,7 @@ class Crew:
         if name in self.model.refused:
             self.skipped[name] = self.model.refused[name]
             return
-        large = self.model.config.dim > 512
+        large = self.model.full_size
         if large and precision == "fp32" and engine in EXPORTING and self.settings.engines is None:
             self.skipped[name] = f"its process takes some 4 GB; --engines {engine} measures it"
             return

@@ -64,9 +64,8 @@ def _takes_part(crew: Crew, name: str, batch: int) -> bool:
     engine = name.split(maxsplit=1)[0]
     if engine == "eager" and name != BASELINE:
         return False
-    largest = {**_LARGEST}
-    if crew.model.config.dim > 512 and crew.settings.engines is None:
-        largest |= _LARGEST_AT_FULL_SIZE
+    limited = crew.model.full_size and crew.settings.engines is None
+    largest = _LARGEST | (_LARGEST_AT_FULL_SIZE if limited else {})
     if batch <= largest.get(engine, max(BATCHES)):
         return True
     if engine in _LARGEST_AT_FULL_SIZE:
