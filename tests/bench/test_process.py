@@ -118,3 +118,15 @@ def test_an_old_stream_goes_on_as_a_young_one(checkpoint, tmp_path) -> None:
     compared = subject.compare(3)
     assert len(compared["old"]) == len(compared["young"]) == 3
     assert subject._old.position.tolist() == [20 * (6 + 3000 + 1 + 4)]
+
+
+def test_the_most_memory_between_two_looks_is_told(checkpoint, monkeypatch) -> None:
+    from streaming_wavlm.bench import ageing_subject
+
+    readings = iter([100.0, 300.0, 200.0, *[150.0] * 4, 120.0, *[110.0] * 4])
+    monkeypatch.setattr(ageing_subject, "resident_mib", lambda: next(readings))
+    subject = ageing_subject.AgeingSubject(checkpoint, "packed", "fp32")
+    subject.advance(3)
+    assert subject.compare(1)["memory"] == 300.0
+    subject.advance(1)
+    assert subject.compare(1)["memory"] == 120.0

@@ -37,6 +37,7 @@ class AgeingSubject:
         self._old: Any = self._engine.init_state(1)
         self._young: Any = None
         self._next = 0
+        self._peak = 0.0
 
     @torch.inference_mode()
     def advance(self, steps: int) -> float:
@@ -48,6 +49,7 @@ class AgeingSubject:
         begin = time.perf_counter()
         for _ in range(steps):
             _, self._old = self._engine.step(self._chunk(), self._old)
+            self._look()
         if self._young is None:
             self._young = self._old
         return (time.perf_counter() - begin) / steps
@@ -77,7 +79,8 @@ class AgeingSubject:
         """Step the old stream and one that goes on from the young state in turn, on the same audio.
 
         Returns:
-            The seconds of the steps of each, one step each not counted, and the process's memory in MiB.
+            The seconds of the steps of each, one step each not counted, and the most memory that the process
+            had after a step since the last comparison, in MiB.
         """
         streams = {"old": self._old, "young": self._young}
         times: dict[str, list[float]] = {"old": [], "young": []}
@@ -89,8 +92,13 @@ class AgeingSubject:
                 _, streams[name] = self._engine.step(chunk, streams[name])
                 if number:
                     times[name].append(time.perf_counter() - begin)
+                self._look()
         self._old = streams["old"]
-        return {**times, "memory": resident_mib()}
+        peak, self._peak = self._peak, 0.0
+        return {**times, "memory": peak}
+
+    def _look(self) -> None:
+        self._peak = max(self._peak, resident_mib())
 
     def _chunk(self) -> torch.Tensor:
         self._next += 1

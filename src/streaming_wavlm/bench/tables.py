@@ -169,7 +169,7 @@ def _ageing(model: str, found: dict[str, Any]) -> str:
         f"{found['streamed_minutes']} minutes streamed; mean step {found['mean_ms']:g} ms)\n\n"
     )
     return text + _table(
-        ("minute", "step, ms (quartiles)", "the same stream at minute 1", "old ÷ young", "process"),
+        ("minute", "step, ms (quartiles)", "the same stream at minute 1", "old ÷ young", "process, at most"),
         [
             (str(row["minute"]), _spread(row["ms"]), _spread(row["young_ms"]), _spread(row["over_young"]),
              f"{row['memory_mib']:.1f} MiB")

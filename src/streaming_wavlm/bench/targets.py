@@ -108,7 +108,7 @@ def _ages(ageing: dict[str, Any]) -> Iterator[Target]:
             "by": found["variant"],
             "holds": ratio["low"] <= 1 + _FLAT and ratio["high"] >= 1 - _FLAT,
         }
-        # Memory goes up and down with the tape of keys and values: its peaks are compared.
+        # Memory goes up and down with the tape of keys and values: the peaks between two looks are compared.
         early, late = (
             [row["memory_mib"] for row in found["rows"] if (row["minute"] > _YOUNG_MINUTES) == old]
             for old in (False, True)
