@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+from streaming_wavlm.distill.recipe import shipped_recipes
 from streaming_wavlm.loading import EMBEDDED_FOLDER
 
 TITLES = {
@@ -24,6 +26,7 @@ TITLES = {
 MAX_BYTES = 20 * 2**20
 
 CARD = Path(__file__).with_name("mini_card.md")
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 LICENCES = {
     "so762": "free for any purpose (speechocean762)",
@@ -45,10 +48,19 @@ def trainings(provenance: dict[str, Any]) -> str:
         chain.append(provenance)
         provenance = provenance.get("started_from", {})
     return "\n".join(
-        f"{number}. `streaming-wavlm distill --config {one['recipe']['name']}`, "
+        f"{number}. `streaming-wavlm distill --config {_recipe(one['recipe'])}, "
         f"seed {one['recipe']['seed']}: {one['steps']} steps, {one['hours_of_audio']:.1f} hours heard"
         for number, one in enumerate(reversed(chain), 1)
     )
+
+
+def _recipe(recipe: dict[str, Any]) -> str:
+    """Return the name of the recipe that ships, and which stage of it this was, as the end of a code span."""
+    shipped = shipped_recipes()
+    whole = Path(recipe["out"]).parent.name
+    if recipe["name"] in shipped or whole not in shipped:
+        return f"{recipe['name']}`"
+    return f"{whole}`, stage `{recipe['name']}`"
 
 
 def card(provenance: dict[str, Any], parameters: int, probes: list[dict[str, Any]]) -> str:
@@ -96,6 +108,17 @@ def card(provenance: dict[str, Any], parameters: int, probes: list[dict[str, Any
     )
 
 
+def without_machine(value: Any) -> Any:
+    """Return what a config says with absolute paths as they are seen from the repository."""
+    if isinstance(value, dict):
+        return {key: without_machine(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [without_machine(part) for part in value]
+    if isinstance(value, str) and Path(value).is_absolute():
+        return os.path.relpath(value, REPOSITORY)
+    return value
+
+
 def main() -> None:
     """Check the student, copy it, write its card."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -110,8 +133,9 @@ def main() -> None:
         raise SystemExit(f"the checkpoint has {size} bytes, at most {MAX_BYTES} may be shipped")
     text = card(model.provenance, model.num_parameters(), json.loads(args.probes.read_text(encoding="utf-8")))
     EMBEDDED_FOLDER.mkdir(parents=True, exist_ok=True)
-    for name in ("model.safetensors", "config.json"):
-        shutil.copyfile(args.student / name, EMBEDDED_FOLDER / name)
+    shutil.copyfile(args.student / "model.safetensors", EMBEDDED_FOLDER / "model.safetensors")
+    config = without_machine(json.loads((args.student / "config.json").read_text(encoding="utf-8")))
+    (EMBEDDED_FOLDER / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     (EMBEDDED_FOLDER / "README.md").write_text(text, encoding="utf-8")
     print(f"{EMBEDDED_FOLDER}: {size / 2**20:.1f} MiB")
 

@@ -20,7 +20,8 @@ def values(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "name", ["mini", "mini-continued", "mini-whitened", "wavlm-large-12", "wavlm-large-12-one-stage"]
+    "name",
+    ["mini", "mini-continued", "mini-whitened", "mini-voices", "wavlm-large-12", "wavlm-large-12-one-stage"],
 )
 def test_shipped_recipes_are_found_by_name_and_are_complete(name: str) -> None:
     assert name in shipped_recipes()

@@ -109,8 +109,7 @@ def _waits_for(stage: Recipe, earlier: Sequence[Recipe]) -> bool:
     """Return whether a stage starts from what an earlier one has not left yet."""
     if stage.student.source is None:
         return False
-    source = Path(stage.student.source)
-    run = source if stage.student.init == "run" else source.parent
+    run = stage.student.run or Path(stage.student.source).parent
     return str(run) in [other.out for other in earlier] and not (run / FINAL).exists()
 
 

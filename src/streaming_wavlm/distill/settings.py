@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import ConfigError
@@ -39,6 +40,11 @@ class StudentSettings:
             raise ConfigError('init "scratch" takes neither source nor num_layers; give preset and config')
         if self.init in ("checkpoint", "run") and self.num_layers:
             raise ConfigError("num_layers is for init 'convert'; a checkpoint has the layers it has")
+
+    @property
+    def run(self) -> Path | None:
+        """The folder of the run that it starts from; None if it starts from something else."""
+        return Path(self.source).expanduser() if self.init == "run" and self.source is not None else None
 
 
 @dataclass(frozen=True)

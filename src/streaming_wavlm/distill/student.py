@@ -6,7 +6,6 @@ import fnmatch
 import logging
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -46,8 +45,8 @@ def build_student(settings: StudentSettings, seed: int = 0) -> StreamingWavLM:
         raise ConfigError(f"student.init {settings.init!r} needs student.source: a path or a hub id")
     if settings.init == "checkpoint":
         return load(settings.source, config=settings.config)
-    if settings.init == "run":
-        return load(Path(settings.source).expanduser() / FINAL, config=settings.config)
+    if settings.run is not None:
+        return load(settings.run / FINAL, config=settings.config)
     student = convert(settings.source, num_layers=settings.num_layers)
     config = StreamingWavLMConfig.from_dict(settings.config, student.config)
     if not config.causal:

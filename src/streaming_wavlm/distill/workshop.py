@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -98,8 +97,8 @@ def build_workshop(recipe: Recipe, fabric: Any) -> Workshop:
     models = _teachers(recipe, fabric)
     asked = recipe.objective
     task = DistillTask(student, _objective(recipe, student, models)).to(fabric.device)
-    if recipe.student.init == "run":
-        inherit(task, Path(str(recipe.student.source)).expanduser())
+    if recipe.student.run is not None:
+        inherit(task, recipe.student.run)
     teachers = Teachers(
         models,
         student,
