@@ -166,7 +166,8 @@ def test_mini_is_the_trained_checkpoint_that_comes_with_the_package() -> None:
     chain = [model.provenance]
     while "recipe" in chain[-1].get("started_from", {}):
         chain.append(chain[-1]["started_from"])
-    assert [one["recipe"]["name"] for one in chain] == ["mini-whitened", "mini-continued", "mini"]
+    names = [one["recipe"]["name"] for one in chain]
+    assert names == ["student", "heads", "mini-whitened", "mini-continued", "mini"]
     assert model.config == StreamingWavLMConfig.preset("mini", chunk_ms=200, lookahead_size="chunk")
     assert model.defaults == ()
     assert model.config.num_layers >= 6

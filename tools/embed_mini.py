@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
+from streaming_wavlm.checkpoint.safetensors_file import read_safetensors, written_safetensors
 from streaming_wavlm.distill.recipe import shipped_recipes
 from streaming_wavlm.loading import EMBEDDED_FOLDER
 
@@ -120,10 +120,11 @@ def without_machine(value: Any) -> Any:
 
 
 def main() -> None:
-    """Check the student, copy it, write its card."""
+    """Check the student, copy it without this machine's paths, write its card."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("student", type=Path, help="the folder of a run's best or final student")
     parser.add_argument("--probes", type=Path, required=True, help="what benchmarks/probes.py --json wrote")
+    parser.add_argument("--commit", help="the code that trained it, if it was no checkout")
     args = parser.parse_args()
     import streaming_wavlm as sw
 
@@ -133,9 +134,15 @@ def main() -> None:
         raise SystemExit(f"the checkpoint has {size} bytes, at most {MAX_BYTES} may be shipped")
     text = card(model.provenance, model.num_parameters(), json.loads(args.probes.read_text(encoding="utf-8")))
     EMBEDDED_FOLDER.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(args.student / "model.safetensors", EMBEDDED_FOLDER / "model.safetensors")
+    tensors, _ = read_safetensors(args.student / "model.safetensors")
     config = without_machine(json.loads((args.student / "config.json").read_text(encoding="utf-8")))
-    (EMBEDDED_FOLDER / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    if args.commit:
+        config["provenance"]["software"]["commit"] = args.commit
+    told = json.dumps(config, indent=2) + "\n"
+    (EMBEDDED_FOLDER / "config.json").write_text(told, encoding="utf-8")
+    weights = EMBEDDED_FOLDER / "model.safetensors"
+    with written_safetensors(weights, tensors, told) as temporary:
+        temporary.replace(weights)
     (EMBEDDED_FOLDER / "README.md").write_text(text, encoding="utf-8")
     print(f"{EMBEDDED_FOLDER}: {size / 2**20:.1f} MiB")
 
