@@ -11,7 +11,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from streaming_wavlm.checkpoint.safetensors_file import read_safetensors, written_safetensors
+from streaming_wavlm.checkpoint.folder import write_checkpoint
+from streaming_wavlm.checkpoint.safetensors_file import read_safetensors
 from streaming_wavlm.distill.recipe import shipped_recipes
 from streaming_wavlm.loading import EMBEDDED_FOLDER
 
@@ -133,16 +134,11 @@ def main() -> None:
     if size > MAX_BYTES:
         raise SystemExit(f"the checkpoint has {size} bytes, at most {MAX_BYTES} may be shipped")
     text = card(model.provenance, model.num_parameters(), json.loads(args.probes.read_text(encoding="utf-8")))
-    EMBEDDED_FOLDER.mkdir(parents=True, exist_ok=True)
-    tensors, _ = read_safetensors(args.student / "model.safetensors")
-    config = without_machine(json.loads((args.student / "config.json").read_text(encoding="utf-8")))
+    provenance = without_machine(model.provenance)
     if args.commit:
-        config["provenance"]["software"]["commit"] = args.commit
-    told = json.dumps(config, indent=2) + "\n"
-    (EMBEDDED_FOLDER / "config.json").write_text(told, encoding="utf-8")
-    weights = EMBEDDED_FOLDER / "model.safetensors"
-    with written_safetensors(weights, tensors, told) as temporary:
-        temporary.replace(weights)
+        provenance["software"]["commit"] = args.commit
+    tensors, _ = read_safetensors(args.student / "model.safetensors")
+    write_checkpoint(EMBEDDED_FOLDER, tensors, model.config, provenance, model.defaults)
     (EMBEDDED_FOLDER / "README.md").write_text(text, encoding="utf-8")
     print(f"{EMBEDDED_FOLDER}: {size / 2**20:.1f} MiB")
 

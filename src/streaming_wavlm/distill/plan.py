@@ -109,8 +109,8 @@ def _waits_for(stage: Recipe, earlier: Sequence[Recipe]) -> bool:
     """Return whether a stage starts from what an earlier one has not left yet."""
     if stage.student.source is None:
         return False
-    run = stage.student.run or Path(stage.student.source).parent
-    return str(run) in [other.out for other in earlier] and not (run / FINAL).exists()
+    run = stage.student.run or Path(stage.student.source).expanduser().parent
+    return run in [Path(other.out).expanduser() for other in earlier] and not (run / FINAL).exists()
 
 
 def _architecture(shop: Workshop) -> str:
