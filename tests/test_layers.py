@@ -25,6 +25,7 @@ LEVELS = [
         "export",
         "conversion",
         "audio",
+        "audio_file",
         "sample_queue",
         "ogg_opus",
         "session",

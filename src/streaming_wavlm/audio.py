@@ -13,6 +13,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from .audio_file import AudioFile
 from .config import SAMPLE_RATE
 from .errors import AudioError, InputError
 
@@ -98,13 +99,19 @@ class Resampler:
 
 
 def audio_info(path: str | os.PathLike[str]) -> AudioInfo:
-    """Read the header of an audio file.
+    """Read the header of an audio file; where it leaves the length open, the samples are counted.
 
     Raises:
         AudioError: the file is missing, empty or in no format that libsndfile reads.
     """
-    with _opened(Path(path)) as file:
-        return AudioInfo(file.samplerate, file.channels, file.frames)
+    path = Path(path)
+    with _opened(path) as file:
+        samples = file.known_frames
+        try:
+            samples = file.count() if samples is None else samples
+        except soundfile.SoundFileError as error:
+            raise AudioError(f"{path} breaks off: {error}; copy it again from its source") from error
+        return AudioInfo(file.samplerate, file.channels, samples)
 
 
 def iter_audio(path: str | os.PathLike[str], block_seconds: float = 10.0) -> Iterator[Samples]:
@@ -126,17 +133,17 @@ def iter_audio(path: str | os.PathLike[str], block_seconds: float = 10.0) -> Ite
     path = Path(path)
     with _opened(path) as file:
         resampler = Resampler(file.samplerate)
-        block = max(1, round(block_seconds * file.samplerate))
-        declared, found, given = file.frames, 0, 0
+        blocks = file.blocks_of(round(block_seconds * file.samplerate))
+        declared, found, given = file.known_frames or 0, 0, 0
         estimated = file.format in _ESTIMATED_LENGTH
         while True:
             try:
-                samples = file.read(block, dtype="float32", always_2d=True)
+                samples = next(blocks, None)
             except soundfile.SoundFileError as error:
                 raise AudioError(
                     f"{path} breaks off after {found / file.samplerate:.2f} s: {error}"
                 ) from error
-            if not len(samples):
+            if samples is None:
                 break
             found += len(samples)
             if not np.isfinite(samples).all():
@@ -179,7 +186,7 @@ def audio_suffixes() -> frozenset[str]:
     return frozenset(formats | {".aif", ".aifc", ".oga", ".opus", ".wave", ".snd"})
 
 
-def _opened(path: Path) -> Any:
+def _opened(path: Path) -> AudioFile:
     try:
         if not path.exists():
             raise AudioError(f"{path} does not exist; check the path")
@@ -187,7 +194,7 @@ def _opened(path: Path) -> Any:
             raise AudioError(f"{path} is a folder; give the audio files in it")
         if path.stat().st_size == 0:
             raise AudioError(f"{path} is an empty file (0 bytes)")
-        return soundfile.SoundFile(os.fspath(path))
+        return AudioFile(os.fspath(path))
     except (soundfile.SoundFileError, OSError, TypeError) as error:
         raise AudioError(
             f"{path} is no audio that libsndfile reads (WAV, FLAC, Ogg, Opus, MP3, AIFF, …): {error}"

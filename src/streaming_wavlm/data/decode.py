@@ -10,6 +10,7 @@ import numpy.typing as npt
 import soundfile
 
 from streaming_wavlm.audio import Resampler
+from streaming_wavlm.audio_file import AudioFile
 from streaming_wavlm.config import SAMPLE_RATE
 from streaming_wavlm.errors import AudioError
 
@@ -31,10 +32,9 @@ def read_segment(path: Path, start: int, samples: int) -> Wave:
         AudioError: the file is missing or broken, ends before ``start``, or holds NaN.
     """
     try:
-        with soundfile.SoundFile(path) as file:
+        with AudioFile(path) as file:
             rate = file.samplerate
-            file.seek(start * rate // SAMPLE_RATE)
-            wave = file.read(-(-samples * rate // SAMPLE_RATE), dtype="float32", always_2d=True)
+            wave = file.part(start * rate // SAMPLE_RATE, -(-samples * rate // SAMPLE_RATE))
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise AudioError(f"{path} cannot be read from {start / SAMPLE_RATE:.2f} s: {error}") from error
     return to_mono(wave, rate, str(path))[:samples]

@@ -10,10 +10,13 @@ from typing import Any, Protocol
 
 import soundfile
 
+from streaming_wavlm.audio_file import AudioFile
 from streaming_wavlm.config import SAMPLE_RATE
 from streaming_wavlm.errors import AudioError
 
 from .decode import Wave, read_segment, to_mono
+
+_WHOLE = 2**63 - 1
 
 
 class Utterance(Protocol):
@@ -80,7 +83,8 @@ class SharUtterance:
             with self.archive.open("rb") as file:
                 file.seek(self.offset)
                 data = file.read(self.size)
-            wave, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+            with AudioFile(io.BytesIO(data)) as audio:
+                wave, rate = audio.part(0, _WHOLE), audio.samplerate
         except (soundfile.SoundFileError, OSError, RuntimeError) as error:
             raise AudioError(f"{self.name} in {self.archive} cannot be read: {error}") from error
         return to_mono(wave, rate, f"{self.name} in {self.archive}")[start : start + samples]
