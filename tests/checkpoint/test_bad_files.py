@@ -197,6 +197,25 @@ def test_a_damaged_file_is_read_or_refused_by_name(tmp_path_factory, kind, chang
     assert not message or str(path) in message
 
 
+def test_a_tensor_that_repeats_one_number_is_not_grown(tmp_path) -> None:
+    weights = random_weights()
+    weights["encoder.layers.0.feed_forward.in_proj.weight"] = torch.zeros(1).expand(10**14, 16)
+    path = saved(tmp_path / "weights.pt", weights)
+    message = refusal(path)
+    assert "in_proj.weight [100000000000000, 16] claims 6400000000000000 bytes, and 4 are there" in message
+    # A pair that is multiplied out would grow even before the architecture is looked at.
+    pair = {"a.weight_g": torch.ones(1), "a.weight_v": torch.zeros(1).expand(10**14)}
+    assert "a.weight_v" in refusal(saved(path, {"model": pair}))
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_tensors_that_share_their_numbers_are_not_multiplied(tmp_path, legacy) -> None:
+    one = torch.zeros(50_000)
+    shared = {f"encoder.layers.{layer}.attention_norm.weight": one for layer in range(100)}
+    path = saved(tmp_path / "weights.pt", shared, _use_new_zipfile_serialization=not legacy)
+    assert f"claim 20000000 bytes together, and the file has {path.stat().st_size}" in refusal(path)
+
+
 # --- Pickles that would run code.
 
 

@@ -61,7 +61,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         weights = find_weights(path) if path.is_dir() else path
         contents, inner = read_contents(weights)
         config = _published(path / CONFIG_FILE, inner, weights)
-    tensors = published_names(find_state_dict(contents, str(weights)), str(weights))
+        size = weights.stat().st_size
+    tensors = published_names(find_state_dict(contents, str(weights), size), str(weights))
     provenance = config.provenance or {"weights": "loaded", "file": weights.name}
     return Checkpoint(tensors, str(path), config.fields, provenance, config.defaults)
 

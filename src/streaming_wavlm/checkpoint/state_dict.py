@@ -13,6 +13,7 @@ from torch import Tensor
 from streaming_wavlm.errors import CheckpointMismatchError, UnsupportedCheckpointError
 
 from .architecture import some_of
+from .sizes import check_sizes
 
 logger = logging.getLogger(__name__)
 
@@ -29,16 +30,18 @@ _WEIGHT_NORM = {
 }
 
 
-def find_state_dict(contents: Any, source: str) -> dict[str, Tensor]:
+def find_state_dict(contents: Any, source: str, size: int | None = None) -> dict[str, Tensor]:
     """Return the tensors of a bare state dict, or of the one inside a training checkpoint.
 
     Args:
         contents: what the file held: a state dict, or a mapping with one under a name of ``CONTAINERS``,
             an optimiser's and anything else beside it.
         source: the file's name, for messages.
+        size: the file's length in bytes, to hold the tensors against; None for what is in memory already.
 
     Raises:
         CheckpointMismatchError: there is no state dict.
+        CheckpointCorruptError: its tensors claim more than the file holds.
     """
     if not isinstance(contents, Mapping):
         raise CheckpointMismatchError(
@@ -51,7 +54,7 @@ def find_state_dict(contents: Any, source: str) -> dict[str, Tensor]:
             beside = [str(key) for key in contents if key != name]
             if beside:
                 logger.info("%s: taking %s; beside it and not used: %s", source, name, some_of(beside))
-            return find_state_dict(inner, f"{source} [{name}]")
+            return find_state_dict(inner, f"{source} [{name}]", size)
     tensors = {str(name): value for name, value in contents.items() if isinstance(value, Tensor)}
     if not tensors:
         raise CheckpointMismatchError(
@@ -61,6 +64,8 @@ def find_state_dict(contents: Any, source: str) -> dict[str, Tensor]:
     others = [str(name) for name, value in contents.items() if not isinstance(value, Tensor)]
     if others:
         logger.info("%s: not tensors, so not used: %s", source, some_of(others))
+    if size is not None:
+        check_sizes(tensors, size, source)
     return tensors
 
 

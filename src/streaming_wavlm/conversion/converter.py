@@ -98,7 +98,7 @@ def _read(source: str | os.PathLike[str]) -> OfflineModel:
     name = os.fspath(source)
     with reading(path):
         if path.is_file():
-            return read_original(read_contents(path)[0], path.name)
+            return read_original(read_contents(path)[0], path.name, path.stat().st_size)
         fetched = not Path(source).expanduser().exists()
         if fetched and not (path / WEIGHTS_FILE).is_file():
             path = download(name, HubOptions(), (*files, *WEIGHTS_FILES))

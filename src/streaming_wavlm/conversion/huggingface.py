@@ -115,7 +115,9 @@ def read_folder(folder: Path, name: str) -> OfflineModel:
     contents, _ = read_contents(weights)
     preprocessor = _read_json(folder / PREPROCESSOR_FILE)
     normalize = None if preprocessor is None else bool(preprocessor.get("do_normalize", False))
-    return from_parts(settings, find_state_dict(contents, str(weights)), name, normalize)
+    return from_parts(
+        settings, find_state_dict(contents, str(weights), weights.stat().st_size), name, normalize
+    )
 
 
 def read_module(model: nn.Module) -> OfflineModel:

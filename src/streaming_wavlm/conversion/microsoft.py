@@ -75,14 +75,16 @@ _MOST_LAYERS = 64
 _UNUSED = r"mask_emb|label_embs_concat|(final_proj|target_glu)\..*"
 
 
-def read_original(contents: Any, name: str) -> OfflineModel:
+def read_original(contents: Any, name: str, size: int | None = None) -> OfflineModel:
     """Put an original checkpoint into our words.
 
     Args:
         contents: what the file held.
         name: the file's name.
+        size: the file's length in bytes, to hold the tensors against.
 
     Raises:
+        CheckpointCorruptError: the tensors claim more than the file holds.
         CheckpointMismatchError: it is not a dict with ``cfg`` and ``model``.
         UnsupportedCheckpointError: the model cannot be converted.
     """
@@ -97,7 +99,7 @@ def read_original(contents: Any, name: str) -> OfflineModel:
         )
     settings = _DEFAULTS | dict(settings)
     require(settings, _WANTED, name)
-    tensors: dict[str, Tensor] = find_state_dict(contents["model"], f"{name} [model]")
+    tensors: dict[str, Tensor] = find_state_dict(contents["model"], f"{name} [model]", size)
     if "post_extract_proj.weight" not in tensors:
         raise UnsupportedCheckpointError(
             f"{name} cannot be converted: it has no post_extract_proj between front-end and transformer, "
