@@ -98,10 +98,41 @@ def test_a_value_of_the_wrong_kind_is_refused(tmp_path) -> None:
         read_config(written(tmp_path, "num_layers: six\n"))
 
 
-def test_repeated_yaml_aliases_cost_nothing(tmp_path) -> None:
-    lines = ["a0: &a0 {x: 1}"] + [f"a{i}: &a{i} {{x: *a{i - 1}, y: *a{i - 1}}}" for i in range(1, 60)]
-    with pytest.raises(UnknownKeyError, match="'a0'"):
+@pytest.mark.parametrize("kind", ["{{x: *a{0}, y: *a{0}}}", "[*a{0}, *a{0}]"])
+def test_aliases_of_aliases_are_refused_before_anybody_looks_at_them(tmp_path, kind) -> None:
+    lines = ["a0: &a0 [1]"] + [f"a{i}: &a{i} {kind.format(i - 1)}" for i in range(1, 60)]
+    lines.append("num_layers: *a59")
+    with pytest.raises(ConfigError, match="stand for more than 100000 values") as caught:
         read_fields(written(tmp_path, "\n".join(lines)))
+    assert len(str(caught.value)) < 500
+
+
+def test_an_alias_of_what_it_stands_in_is_refused(tmp_path) -> None:
+    with pytest.raises(ConfigError, match=r"line \d begins something that holds itself"):
+        read_fields(written(tmp_path, "wavlm: &a\n  wavlm: *a\n"))
+    values: dict = {}
+    values["wavlm"] = values
+    with pytest.raises(ConfigError, match="section inside"):
+        read_fields(values)
+
+
+def test_plain_aliases_are_read(tmp_path) -> None:
+    text = "conv_bias: &no false\ncausal: true\nfinal_norm: *no\nhidden_dims: [8, 8]\n"
+    assert read_fields(written(tmp_path, text))["final_norm"] is False
+
+
+def test_keys_of_several_kinds_beside_the_section_are_named(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="beside it, '1', 'a'"):
+        read_fields(written(tmp_path, "wavlm: {num_layers: 2}\n1: 2\na: 3\n"))
+
+
+def test_a_long_value_is_shortened_in_the_message(tmp_path) -> None:
+    for value in ([1] * 100_000, "x" * 100_000, -(16**9000), {"a": [[[[1]]] * 1000] * 1000}):
+        with pytest.raises(ConfigError, match="num_layers must be a positive integer") as caught:
+            read_config({"num_layers": value})
+        assert len(str(caught.value)) < 2000
+    with pytest.raises(ConfigError, match=r"got \[8, 8, 8, 8, 8, 8, 0\]"):
+        read_config({"hidden_dims": [8] * 6 + [0]})
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from .errors import ConfigError, UnknownKeyError
-from .keys import flatten_keys, nearest
+from .keys import flatten_keys, nearest, shown
 from .presets import PRESETS
 
 SAMPLE_RATE = 16_000
@@ -236,7 +236,7 @@ class StreamingWavLMConfig:
         for key in given:
             if key not in known:
                 raise UnknownKeyError(
-                    f"config has the key {key!r}, which is no field{nearest(key, known)}; "
+                    f"config has the key {shown(key)}, which is no field{nearest(key, known)}; "
                     f"the fields are {', '.join(known)}"
                 )
         return given
@@ -248,10 +248,10 @@ def _is_count(value: Any) -> bool:
 
 def _int_tuple(name: str, value: Any) -> tuple[int, ...]:
     if isinstance(value, str) or not hasattr(value, "__iter__"):
-        raise ConfigError(f"{name} must be a list of positive integers, got {value!r}")
+        raise ConfigError(f"{name} must be a list of positive integers, got {shown(value)}")
     items = tuple(value)
     if not items or not all(map(_is_count, items)):
-        raise ConfigError(f"{name} must be a list of positive integers, got {list(items)!r}")
+        raise ConfigError(f"{name} must be a list of positive integers, got {shown(list(items))}")
     return items
 
 
@@ -267,10 +267,10 @@ def _check(config: StreamingWavLMConfig) -> None:
         "conv_pos_groups", "window_size", "chunk_ms",
     ):  # fmt: skip
         value = getattr(config, name)
-        require(_is_count(value), f"{name} must be a positive integer, got {value!r}")
+        require(_is_count(value), f"{name} must be a positive integer, got {shown(value)}")
     for name in ("causal", "conv_bias", "final_norm", "normalize"):
         value = getattr(config, name)
-        require(isinstance(value, bool), f"{name} must be true or false, got {value!r}")
+        require(isinstance(value, bool), f"{name} must be true or false, got {shown(value)}")
     lengths = {len(config.hidden_dims), len(config.kernel_sizes), len(config.strides)}
     require(
         len(lengths) == 1,
@@ -298,17 +298,17 @@ def _check(config: StreamingWavLMConfig) -> None:
         isinstance(config.dropout, int | float)
         and not isinstance(config.dropout, bool)
         and 0 <= config.dropout < 1,
-        f"dropout must be in [0, 1), got {config.dropout!r}",
+        f"dropout must be in [0, 1), got {shown(config.dropout)}",
     )
     lookahead = config.lookahead_size
     require(
         lookahead == "chunk"
         or (isinstance(lookahead, int) and not isinstance(lookahead, bool) and lookahead >= 0),
-        f'lookahead_size must be a number of frames from 0 or "chunk", got {lookahead!r}',
+        f'lookahead_size must be a number of frames from 0 or "chunk", got {shown(lookahead)}',
     )
     require(
         config.front_pad in ("kernel-1", "kernel-stride", "valid"),
-        f'front_pad must be "kernel-1", "kernel-stride" or "valid", got {config.front_pad!r}',
+        f'front_pad must be "kernel-1", "kernel-stride" or "valid", got {shown(config.front_pad)}',
     )
     hop_ms = config.hop * 1000 / SAMPLE_RATE
     require(

@@ -13,12 +13,15 @@ import yaml
 
 from .config import FORMAT_VERSION, StreamingWavLMConfig
 from .errors import ConfigError, UnsupportedCheckpointError
+from .keys import shown
 
 ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | StreamingWavLMConfig
 
 MODEL_TYPE = "streaming_wavlm"
 # What a published config.json holds beside the fields.
 METADATA_KEYS = ("model_type", "format_version", "provenance", "defaults")
+# What a YAML file may stand for, its aliases written out.
+_MOST_VALUES = 100_000
 
 
 @dataclass(frozen=True)
@@ -87,14 +90,32 @@ def parse_text(text: str, where: str) -> Mapping[str, Any]:
         ConfigError: the text is none of that.
     """
     try:
-        values = _parse_json(text) if text.lstrip().startswith("{") else _parse_yaml(text)
+        values = _parse_braces(text) if text.lstrip().startswith("{") else _parse_yaml(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{where} cannot be read as a YAML or JSON config: {error}") from error
     if values is None:
         raise ConfigError(f"{where} is empty; a model config is a mapping such as 'num_layers: 12'")
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where} must be a mapping of config fields, got {type(values).__name__}")
-    return values
+    return _mapping(values, where)
+
+
+def parse_json(text: str, where: str) -> Mapping[str, Any]:
+    """Parse the JSON that travels with weights, refusing keys given twice and anything but a mapping.
+
+    Args:
+        text: the file's text.
+        where: the file's name, for messages.
+
+    Raises:
+        ConfigError: the text is none of that.
+    """
+    try:
+        values = _parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{where} cannot be read as JSON: {error}; a config that travels with weights is JSON, as "
+            "save_pretrained writes it; one in YAML can be given beside them, with config="
+        ) from error
+    return _mapping(values, where)
 
 
 def parse_published(values: Mapping[str, Any], where: str) -> PublishedConfig:
@@ -118,7 +139,7 @@ def parse_published(values: Mapping[str, Any], where: str) -> PublishedConfig:
     defaults = values.get("defaults", ())
     names = StreamingWavLMConfig.field_names()
     if not isinstance(defaults, list | tuple) or not all(name in names for name in defaults):
-        raise ConfigError(f"{where}: defaults must be a list of config fields, got {defaults!r}")
+        raise ConfigError(f"{where}: defaults must be a list of config fields, got {shown(defaults)}")
     return PublishedConfig(StreamingWavLMConfig.given_fields(rest), dict(provenance), tuple(defaults))
 
 
@@ -130,13 +151,14 @@ def _check_model_type(model_type: Any, where: str) -> None:
         )
     if model_type != MODEL_TYPE:
         raise UnsupportedCheckpointError(
-            f"{where} has model_type {model_type!r}, expected {MODEL_TYPE!r}: it is another model's config"
+            f"{where} has model_type {shown(model_type)}, expected {MODEL_TYPE!r}: it is another "
+            "model's config"
         )
 
 
 def _check_version(version: Any, where: str) -> None:
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ConfigError(f"{where}: format_version must be a positive integer, got {version!r}")
+        raise ConfigError(f"{where}: format_version must be a positive integer, got {shown(version)}")
     if version > FORMAT_VERSION:
         raise UnsupportedCheckpointError(
             f"{where} has format_version {version}; this version of streaming-wavlm reads up to "
@@ -155,11 +177,21 @@ def _read_text(path: Path) -> str:
         raise ConfigError(f"the config file {str(path)!r} cannot be read: {error.strerror}") from error
 
 
-def _parse_json(text: str) -> Any:
+def _mapping(values: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where} must be a mapping of config fields, got {type(values).__name__}")
+    return values
+
+
+def _parse_braces(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_unique_pairs)
+        return _parse_json(text)
     except json.JSONDecodeError:
         return _parse_yaml(text)  # a YAML mapping in braces
+
+
+def _parse_json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_unique_pairs)
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -174,8 +206,31 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _parse_yaml(text: str) -> Any:
     tree = yaml.compose(text, Loader=yaml.SafeLoader)
     if isinstance(tree, yaml.MappingNode):
+        _check_size(tree, {})
         _refuse_repeated_keys(tree)
     return yaml.safe_load(text)
+
+
+def _check_size(node: yaml.Node, known: dict[int, int | None]) -> int:
+    """Return how many values a node stands for, its aliases written out.
+
+    A few aliases of aliases stand for more values than anybody can look at, though they take no memory.
+    """
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if (size := known.get(id(node), 0)) is None:
+        raise ValueError(f"line {node.start_mark.line + 1} begins something that holds itself")
+    if size == 0:
+        known[id(node)] = None
+        parts = (
+            node.value
+            if isinstance(node, yaml.SequenceNode)
+            else [part for pair in node.value for part in pair]
+        )
+        known[id(node)] = size = 1 + sum(_check_size(part, known) for part in parts)
+        if size > _MOST_VALUES:
+            raise ValueError(f"its aliases (*name) stand for more than {_MOST_VALUES} values")
+    return size
 
 
 def _refuse_repeated_keys(root: yaml.MappingNode) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +15,11 @@ logger = logging.getLogger(__name__)
 # Fields of other implementations that change how they compute, never what: accepted, and ignored with a note.
 IGNORED_KEYS = ("max_cached_steps", "use_flex_attention")
 SECTION = "wavlm"
+_SHORT = reprlib.Repr()
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 10
+_SHORT.maxlevel = 2
+_SHORT.maxstring = _SHORT.maxother = 200
+
 PREFIX = "student_"
 
 
@@ -29,13 +35,16 @@ def flatten_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(values, Mapping):
         raise ConfigError(f"a model config must be a mapping of fields, got {type(values).__name__}")
     if SECTION in values:
-        others = sorted(key for key in values if key != SECTION)
+        others = sorted(str(key) for key in values if key != SECTION)
         if others:
             raise ConfigError(
                 f"config has a {SECTION!r} section and, beside it, {', '.join(map(repr, others))}; "
                 "put every field inside the section or none"
             )
-        return flatten_keys(values[SECTION])
+        inner = values[SECTION]
+        if isinstance(inner, Mapping) and SECTION in inner:
+            raise ConfigError(f"config has a {SECTION!r} section inside its {SECTION!r} section; keep one")
+        return flatten_keys(inner)
     flat: dict[str, Any] = {}
     for key, value in values.items():
         name = str(key).removeprefix(PREFIX)
@@ -46,6 +55,14 @@ def flatten_keys(values: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"config gives {name!r} twice, once with the prefix {PREFIX!r}")
         flat[name] = value
     return flat
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message shows it: as Python writes it, a long or deep one cut."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # a whole number of more digits than Python writes out
+        return f"a long {type(value).__name__}"
 
 
 def nearest(key: str, known: Iterable[str]) -> str:

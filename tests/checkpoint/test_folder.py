@@ -204,7 +204,7 @@ def test_a_config_that_contradicts_the_weights_beside_it(tmp_path) -> None:
     ("text", "words"),
     [
         ("{", "cannot be read"),
-        ("", "is empty"),
+        ("", "cannot be read as JSON"),
         ("[1]", "must be a mapping"),
         ('{"model_type": "bert"}', "model_type 'bert', expected 'streaming_wavlm'"),
         ('{"model_type": "wavlm"}', r"streaming_wavlm\.convert"),
@@ -248,3 +248,15 @@ def test_the_type_of_the_weights_is_kept(tmp_path) -> None:
     write_checkpoint(tmp_path, tensors, CONFIG, {})
     with safe_open(tmp_path / "model.safetensors", "pt") as file:
         assert file.get_slice("norm.weight").get_dtype() == "BF16"
+
+
+def test_the_config_beside_weights_is_json_alone(tmp_path) -> None:
+    """YAML has aliases, a few hundred bytes of which can stand for more than fits into memory."""
+    write(tmp_path)
+    config = tmp_path / "config.json"
+    text = config.read_text()
+    config.write_text("\ufeff" + text, encoding="utf-8")
+    read_checkpoint(tmp_path)
+    config.write_text("num_layers: 2\n")
+    with pytest.raises(ConfigError, match=r"cannot be read as JSON.*with config="):
+        read_checkpoint(tmp_path)

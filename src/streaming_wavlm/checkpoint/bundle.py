@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from streaming_wavlm.config_file import PublishedConfig, parse_published, parse_text
+from streaming_wavlm.config_file import PublishedConfig, parse_json, parse_published
 from streaming_wavlm.errors import CheckpointError, CheckpointNotFoundError
 
 from .architecture import some_of
@@ -112,9 +112,9 @@ def find_weights(folder: Path, names: tuple[str, ...] = (WEIGHTS_FILE,)) -> Path
 def _published(beside: Path, inner: str | None, weights: Path) -> PublishedConfig:
     """Read the config beside the weights, or else the one inside their file."""
     if beside.is_file():
-        text, where = beside.read_text(encoding="utf-8", errors="replace"), str(beside)
+        text, where = beside.read_text(encoding="utf-8-sig", errors="replace"), str(beside)
     elif inner is not None:
         text, where = inner, f"the metadata of {weights}"
     else:
         return PublishedConfig()
-    return parse_published(parse_text(text, where), where)
+    return parse_published(parse_json(text, where), where)

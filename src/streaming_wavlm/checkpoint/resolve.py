@@ -7,6 +7,7 @@ from typing import Any
 
 from streaming_wavlm.config import StreamingWavLMConfig
 from streaming_wavlm.errors import CheckpointMismatchError, ConfigError
+from streaming_wavlm.keys import shown
 
 from .architecture import read_architecture
 from .bundle import Checkpoint
@@ -67,7 +68,9 @@ def _refuse_contradictions(
             (checkpoint.fields, "the checkpoint's own config"),
         ):
             if name in fields and _plain(fields[name]) != _plain(value):
-                conflicts.append(f"{name}: {_plain(value)} in the tensors, {fields[name]!r} in {where}")
+                conflicts.append(
+                    f"{name}: {shown(_plain(value))} in the tensors, {shown(fields[name])} in {where}"
+                )
                 break
     if conflicts:
         raise CheckpointMismatchError(

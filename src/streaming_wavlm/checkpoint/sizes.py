@@ -33,7 +33,8 @@ def check_sizes(tensors: Mapping[str, Tensor], size: int, source: str) -> None:
         held = tensor.untyped_storage().nbytes()
         if claimed > held:
             raise CheckpointCorruptError(
-                f"{source}: {name} {list(tensor.shape)} claims {claimed} bytes, and {held} are there; {_ADVICE}"
+                f"{source}: {name} {list(tensor.shape)} claims {claimed} bytes, and {held} are there; "
+                f"{_ADVICE}"
             )
         total += claimed
     if total > size:
