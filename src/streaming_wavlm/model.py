@@ -106,6 +106,12 @@ class StreamingWavLM(nn.Module, HubMixin, Streaming[StreamState]):
     def _begin(self, batch: int) -> StreamState:
         return initial_state(self.config, batch, self.device, self.dtype)
 
+    def _adopt(self, state: Any) -> StreamState:
+        own: StreamState = state.unpacked()
+        position, *others = own.tensors()
+        fits = position.device == self.device and all(tensor.dtype == self.dtype for tensor in others)
+        return own if fits else own.to(self.device, self.dtype)
+
     def _advance(
         self, feed: Feed, state: StreamState, layers: Sequence[int]
     ) -> tuple[list[Tensor], StreamState]:

@@ -15,7 +15,7 @@ from .checks import check_active, check_lengths, check_samples
 from .config import StreamingWavLMConfig
 from .errors import ConfigError, InputError, StateError
 from .output import WavLMOutput
-from .state import check_fingerprint
+from .state import StreamState, check_fingerprint
 
 
 class State(Protocol):
@@ -38,6 +38,12 @@ class State(Protocol):
 
     def select(self, rows: Tensor | Sequence[int]) -> Self:
         """Return the state of some streams, in the order given."""
+
+    def to(self, device: Any = None, dtype: Any = None) -> Any:
+        """Return the state on another device or in another floating-point type."""
+
+    def unpacked(self) -> StreamState:
+        """Return the streams in the form that the model itself keeps."""
 
     def nbytes(self) -> int:
         """Return the memory that the state stands for, in bytes."""
@@ -229,10 +235,9 @@ class Streaming(ABC, Generic[StateT]):
         ended = torch.ones(state.batch, dtype=torch.bool) if active is None else active
         return mixed(masked(hidden, frames), weights), state.reset(ended.to(state.position.device))
 
+    @abstractmethod
     def _adopt(self, state: Any) -> StateT:
-        """Return a state in the form that this way of running keeps; others are taken over."""
-        adopted: StateT = state
-        return adopted
+        """Return a state, of whichever engine and type, in the form that this way of running keeps."""
 
     def _require_causal(self) -> None:
         if not self.config.causal:

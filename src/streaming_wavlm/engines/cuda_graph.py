@@ -109,6 +109,9 @@ class GraphedModel(Engine[StreamState]):
     def _begin(self, batch: int) -> StreamState:
         return self._model.init_state(batch)
 
+    def _adopt(self, state: Any) -> StreamState:
+        return self._model._adopt(state)
+
     @torch.no_grad()
     def _advance(
         self, feed: Feed, state: StreamState, layers: Sequence[int]

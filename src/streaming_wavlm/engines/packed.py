@@ -91,8 +91,6 @@ class PackedModel(Engine[PackedState]):
         return PackedState.begin(self.config, batch, self.arithmetic.narrow)
 
     def _adopt(self, state: Any) -> PackedState:
-        if isinstance(state, PackedState):
-            return state
         return PackedState.packed(state, self.config, self.arithmetic.narrow)
 
     @torch.inference_mode()
