@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .checks import check_active, check_lengths, check_samples
@@ -114,6 +114,8 @@ class Streaming(ABC, Generic[StateT]):
 
     def with_chunk(self, chunk_ms: int) -> Self:
         """Return the same with the same weights, shared and not copied, and another chunk size.
+
+        What is shared is in training mode for both or for neither.
 
         Args:
             chunk_ms: audio that one step of it processes, in milliseconds.
@@ -255,6 +257,19 @@ class Streaming(ABC, Generic[StateT]):
             )
         check_active(active, state.batch)
         return self._adopt(state)
+
+
+def check_no_dropout(model: Streaming[Any]) -> None:
+    """Require a model, or an engine, that would not apply dropout now.
+
+    Raises:
+        InputError: a part of it is in training mode, and its config has dropout.
+    """
+    # Parts are shared by with_chunk(): they may be in another mode than the model that holds them.
+    modules = model.modules() if isinstance(model, nn.Module) else ()
+    training = model.training or any(module.training for module in modules)
+    if training and model.config.dropout > 0:
+        raise InputError("the model is in training mode and would apply dropout; call model.eval() first")
 
 
 def resolve_layers(layers: Sequence[int] | None, num_layers: int) -> tuple[int, ...]:
