@@ -123,6 +123,15 @@ def test_a_home_that_cannot_be_written_is_no_error(tmp_path, monkeypatch) -> Non
     assert choose(tiny_model(dtype=torch.float32), "fp32", make_engine).step_ms
 
 
+def test_a_user_without_a_home_is_no_error(monkeypatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(auto.Path, "home", fail)
+    assert choose(tiny_model(dtype=torch.float32), "fp32", make_engine).step_ms
+
+
 def test_load_takes_an_engine(monkeypatch) -> None:
     assert isinstance(sw.load("mini"), StreamingWavLM)
     assert isinstance(sw.load("mini", engine="packed", precision="bf16"), PackedModel)

@@ -167,12 +167,18 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cache_file() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+def _cache_file() -> Path | None:
+    """Return where choices are kept; None for a user without a home, as in some containers."""
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    except RuntimeError:
+        return None
     return Path(base) / "streaming-wavlm" / "engines.json"
 
 
-def _read(place: Path) -> dict[str, Any]:
+def _read(place: Path | None) -> dict[str, Any]:
+    if place is None:
+        return {}
     try:
         found = json.loads(place.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -180,7 +186,9 @@ def _read(place: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _write(place: Path, choices: dict[str, Any]) -> None:
+def _write(place: Path | None, choices: dict[str, Any]) -> None:
+    if place is None:
+        return
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with replacing(place) as temporary:
