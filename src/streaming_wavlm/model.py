@@ -155,6 +155,9 @@ class StreamingWavLM(nn.Module, HubMixin, Streaming[StreamState]):
     def _bidirectional(self, wavs: Tensor, lengths: Tensor) -> WavLMOutput:
         config = self.config
         short = config.receptive_field
+        if not len(wavs):
+            total = max(0, (wavs.shape[1] - short) // config.hop + 1)
+            return masked([wavs.new_zeros(0, total, config.dim)] * config.num_layers, lengths)
         if int(lengths.min()) < short:
             raise InputError(
                 f"the bidirectional reference needs at least {short} samples, got {int(lengths.min())}"

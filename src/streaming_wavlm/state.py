@@ -18,6 +18,9 @@ from .files import replacing
 
 _FORMAT = "streaming_wavlm.state.v1"
 
+# Of everything but positions.
+_TYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
 # A state in the model's own form or in an engine's.
 AnyState = TypeVar("AnyState")
 
@@ -154,7 +157,7 @@ class StreamState:
             device: where to put the tensors; the CPU when None.
 
         Raises:
-            StateError: the file is missing or is no state.
+            StateError: the file is missing, is no state, or holds values that no state has.
             StateMismatchError: the state belongs to another config.
         """
         from safetensors import SafetensorError, safe_open
@@ -172,11 +175,13 @@ class StreamState:
                 f"expected {_FORMAT!r}; write states with StreamState.save"
             )
         check_fingerprint(metadata.get("fingerprint", ""), config)
-        batch = tensors["position"].shape[0] if "position" in tensors else 0
+        batch = tensors["position"].shape[:1].numel() if "position" in tensors else 0
         expected = initial_state(config, batch, torch.device("meta"), torch.float32)
         shapes = {n: t.shape for n, t in zip(expected.names(), expected.tensors(), strict=True)}
         if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
             raise StateError(f"{source} does not hold the tensors of a state of this config; it is damaged")
+        for name, tensor in tensors.items():
+            _check_values(source, name, tensor)
         return expected.with_tensors([tensors[name] for name in shapes]).to(device=device)
 
     def tensors(self) -> list[Tensor]:
@@ -283,6 +288,19 @@ def check_fingerprint(fingerprint: str, config: StreamingWavLMConfig) -> None:
         raise StateMismatchError(
             f"the stream state belongs to a model of another config (fingerprint {fingerprint or 'missing'}, "
             f"this model's is {config.fingerprint()}); go on with the model and chunk size that made it"
+        )
+
+
+def _check_values(source: Path, name: str, tensor: Tensor) -> None:
+    if name == "position":
+        allowed, sound = "int64, none negative", tensor.dtype == torch.int64 and bool((tensor >= 0).all())
+    else:
+        allowed = f"finite, one of {', '.join(map(str, _TYPES))}"
+        sound = tensor.dtype in _TYPES and bool(tensor.isfinite().all())
+    if not sound:
+        raise StateError(
+            f"{source}: {name} ({tensor.dtype}) holds what no state has ({allowed}): it is damaged, or was "
+            "made of audio with NaN in it; begin the stream anew"
         )
 
 
