@@ -262,3 +262,15 @@ def test_nothing_to_extract_is_an_error(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="nothing to extract"):
             extract(MODEL, sources, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_that_would_apply_dropout_is_refused(corpus: Path, tmp_path: Path, stream: bool) -> None:
+    model = tiny_model(dropout=0.1)
+    for training in (model, model.with_chunk(200)):  # which shares its parts
+        training.train()
+        with pytest.raises(InputError, match="eval"):
+            extract(model, [corpus / "a.wav"], tmp_path / "out", stream=stream)
+        training.eval()
+    assert not (tmp_path / "out").exists()
+    assert extract(model, [corpus / "a.wav"], tmp_path / "out", stream=stream).written

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from streaming_wavlm.config import StreamingWavLMConfig
+from streaming_wavlm.engines import PackedModel
+from streaming_wavlm.engines.cuda_graph import GraphedModel
 from streaming_wavlm.errors import ConfigError, InputError, StateError
 from streaming_wavlm.model import StreamingWavLM
 from tiny import noise, tiny_config, tiny_model, worst
@@ -43,6 +45,27 @@ def test_inputs_of_the_wrong_kind_are_refused_with_the_remedy() -> None:
         model(noise(1, 100), torch.tensor([0.5]))
     with pytest.raises(InputError, match="one integer of samples per row"):
         model(noise(2, 100), torch.tensor([100]))
+
+
+@pytest.mark.parametrize("way", [tiny_model(), PackedModel(tiny_model()), GraphedModel(tiny_model())])
+@pytest.mark.parametrize("samples", [0, 100, 16_000])
+def test_no_recordings_give_no_features(way, samples) -> None:
+    """Whatever runs the model: a loader's filtered batch may be empty."""
+    output = way(torch.zeros(0, samples))
+    assert [layer.shape for layer in output.hidden_states] == [(0, -(-samples // 320), 16)] * 2
+    assert output.lengths.shape == (0,)
+    output, state = way.step(torch.zeros(0, way.config.chunk_samples), way.init_state(0))
+    assert output.hidden_states[0].shape == (0, way.config.chunk_frames, 16)
+    output, state = way.finish(state, torch.zeros(0, min(samples, 500)))
+    assert (output.hidden_states[0].shape[0], state.batch) == (0, 0)
+
+
+@pytest.mark.parametrize(("samples", "frames"), [(0, 0), (399, 0), (400, 1), (16_000, 49)])
+def test_no_recordings_give_no_features_of_the_bidirectional_reference(samples, frames) -> None:
+    model = tiny_model(causal=False, front_pad="valid", normalize=True)
+    assert model(torch.zeros(0, samples)).hidden_states[1].shape == (0, frames, 16)
+    if frames:
+        assert model(torch.zeros(1, samples)).hidden_states[1].shape == (1, frames, 16)
 
 
 def test_a_step_takes_exactly_one_chunk() -> None:

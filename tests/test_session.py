@@ -304,6 +304,16 @@ def test_models_that_cannot_stream_are_refused() -> None:
     StreamSession(model.eval())
 
 
+def test_a_model_whose_parts_train_with_another_chunk_is_refused() -> None:
+    model = tiny_model(dropout=0.1, chunk_ms=400)
+    other = model.with_chunk(200).train()
+    assert not model.training
+    with pytest.raises(InputError, match="eval"):
+        StreamSession(model)
+    other.eval()
+    StreamSession(model)
+
+
 def test_a_long_stream_of_small_packets_holds_no_more_than_a_chunk() -> None:
     session = StreamSession(SIXTEEN, 48000)
     wav = wav_of(480)

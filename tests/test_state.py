@@ -127,6 +127,30 @@ def test_a_file_with_other_tensors_is_refused(tmp_path) -> None:
         StreamState.load(tmp_path / "other", config)
 
 
+DAMAGE = {
+    "a position without rows": ("position", torch.tensor(3)),
+    "a position in two dimensions": ("position", torch.zeros(3, 1, dtype=torch.int64)),
+    "positions in floating point": ("position", torch.tensor([1.0, 2.0, 3.0])),
+    "a negative position": ("position", torch.tensor([1, -2, 3])),
+    "keys that are integers": ("keys.1", torch.zeros(3, 2, 32, 8, dtype=torch.int32)),
+    "values that are not finite": ("values.0", torch.full((3, 2, 32, 8), float("nan"))),
+    "a context that is infinite": ("pos_conv", torch.full((3, 16, 7), float("inf"))),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_file_with_other_types_or_values_is_refused(tmp_path, kind: str) -> None:
+    from safetensors.torch import save_file
+
+    state = running_state()
+    name, tensor = DAMAGE[kind]
+    tensors = {**dict(zip(state.names(), state.tensors(), strict=True)), name: tensor}
+    metadata = {"format": "streaming_wavlm.state.v1", "fingerprint": state.fingerprint}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, tmp_path / "state", metadata)
+    with pytest.raises(StateError, match="damaged"):
+        StreamState.load(tmp_path / "state", tiny_config(chunk_ms=80))
+
+
 def test_positions_stay_integers_in_every_precision() -> None:
     state = running_state().to(dtype=torch.bfloat16)
     assert state.position.dtype == torch.int64

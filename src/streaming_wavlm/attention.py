@@ -95,7 +95,9 @@ class GatedAttention(nn.Module):
             ``[batch, frames, dim]``, and the keys and values, past and present.
         """
         batch, frames, dim = inputs.shape
-        qkv = self.qkv_proj(inputs).view(batch, frames, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        # The width in full: torch cannot infer it of an empty batch.
+        shape = (batch, frames, 3, self.num_heads, dim // self.num_heads)
+        qkv = self.qkv_proj(inputs).view(shape).permute(2, 0, 3, 1, 4)
         query, key, value = qkv.unbind()
         if past is not None:
             key = torch.cat([past[0], key], dim=2)
@@ -114,8 +116,8 @@ class GatedAttention(nn.Module):
 
     def gate(self, inputs: Tensor) -> Tensor:
         """Return how strongly each query of each head feels the bias, ``[batch, heads, frames, 1]``."""
-        batch, frames, _ = inputs.shape
-        heads = inputs.view(batch, frames, self.num_heads, -1).transpose(1, 2)
+        batch, frames, dim = inputs.shape
+        heads = inputs.view(batch, frames, self.num_heads, dim // self.num_heads).transpose(1, 2)
         halves = self.gru_rel_pos_linear(heads).view(batch, self.num_heads, frames, 2, 4).sum(-1)
         gates = torch.sigmoid(halves)
         update, reset = gates[..., :1], gates[..., 1:]

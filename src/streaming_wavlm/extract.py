@@ -18,7 +18,7 @@ from .feature_writer import FeatureWriter, FileFormat, check_storage
 from .model import StreamingWavLM
 from .recordings import find_recordings
 from .session import StreamSession
-from .streaming import resolve_layers
+from .streaming import check_no_dropout, resolve_layers
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ def extract(
         What was written, what was skipped and what could not be read.
 
     Raises:
-        InputError: there is no recording; or layers, format or type are impossible.
+        InputError: there is no recording; layers, format or type are impossible; or the model would apply
+            dropout.
         ConfigError: the folder holds features made with other settings; a bidirectional model is to stream.
         OutputError: the folder cannot be written, or the disk is full.
     """
@@ -148,6 +149,7 @@ class _Reader:
     def __init__(self, model: StreamingWavLM, layers: tuple[int, ...], stream: bool) -> None:
         if stream and not model.config.causal:
             raise ConfigError("a bidirectional model cannot stream; extract without streaming")
+        check_no_dropout(model)
         self.layers = layers
         self.shape = (len(layers), model.config.dim)
         self.samples = 0

@@ -106,6 +106,12 @@ class StreamingWavLM(nn.Module, HubMixin, Streaming[StreamState]):
     def _begin(self, batch: int) -> StreamState:
         return initial_state(self.config, batch, self.device, self.dtype)
 
+    def _adopt(self, state: Any) -> StreamState:
+        own: StreamState = state.unpacked()
+        position, *others = own.tensors()
+        fits = position.device == self.device and all(tensor.dtype == self.dtype for tensor in others)
+        return own if fits else own.to(self.device, self.dtype)
+
     def _advance(
         self, feed: Feed, state: StreamState, layers: Sequence[int]
     ) -> tuple[list[Tensor], StreamState]:
@@ -149,6 +155,9 @@ class StreamingWavLM(nn.Module, HubMixin, Streaming[StreamState]):
     def _bidirectional(self, wavs: Tensor, lengths: Tensor) -> WavLMOutput:
         config = self.config
         short = config.receptive_field
+        if not len(wavs):
+            total = max(0, (wavs.shape[1] - short) // config.hop + 1)
+            return masked([wavs.new_zeros(0, total, config.dim)] * config.num_layers, lengths)
         if int(lengths.min()) < short:
             raise InputError(
                 f"the bidirectional reference needs at least {short} samples, got {int(lengths.min())}"

@@ -14,7 +14,7 @@ from .config import SAMPLE_RATE
 from .errors import InputError, SessionClosedError, StateError
 from .output import WavLMOutput
 from .sample_queue import SampleQueue
-from .streaming import Streaming, resolve_layers
+from .streaming import Streaming, check_no_dropout, resolve_layers
 
 _INT16_SCALE = 1 / 32768
 
@@ -40,8 +40,7 @@ class StreamSession:
     def __init__(
         self, model: Streaming[Any], sample_rate: int = SAMPLE_RATE, *, layers: Sequence[int] | None = None
     ) -> None:
-        if model.training and model.config.dropout > 0:
-            raise InputError("the model is in training mode and would apply dropout; call model.eval() first")
+        check_no_dropout(model)
         self._model = model
         self._rate = sample_rate
         self._layers = resolve_layers(layers, model.config.num_layers)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,12 @@ from .errors import StateError, StateMismatchError
 from .files import replacing
 
 _FORMAT = "streaming_wavlm.state.v1"
+
+# Of everything but positions.
+_TYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+# A state in the model's own form or in an engine's.
+AnyState = TypeVar("AnyState")
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,11 @@ class StreamState:
         return self._map(lambda tensor: tensor.index_select(0, index))
 
     @staticmethod
-    def stack(states: Sequence[StreamState]) -> StreamState:
+    def stack(states: Sequence[AnyState]) -> AnyState:
         """Return one state that holds the streams of all ``states``, in order.
+
+        Args:
+            states: of one model, in this form or in an engine's own; the result has the form of the first.
 
         Raises:
             StateError: there is no state to stack.
@@ -80,14 +89,16 @@ class StreamState:
         """
         if not states:
             raise StateError("there is no state to stack; give at least one")
-        prints = {state.fingerprint for state in states}
+        given: Sequence[Any] = states
+        prints = {state.fingerprint for state in given}
         if len(prints) > 1:
             raise StateMismatchError(
                 f"cannot stack states of different configs ({', '.join(sorted(prints))}); "
                 "stack only states made by one model"
             )
-        leaves = zip(*(state.tensors() for state in states), strict=True)
-        return states[0].with_tensors([torch.cat(tensors) for tensors in leaves])
+        join = _joined if isinstance(given[0], StreamState) else given[0].stack
+        stacked: AnyState = join(given)
+        return stacked
 
     def where(self, active: Tensor, other: StreamState) -> StreamState:
         """Return this state in the rows where ``active`` (bool ``[batch]``) is True, ``other`` elsewhere."""
@@ -99,6 +110,10 @@ class StreamState:
         return self._map(
             lambda tensor: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
         )
+
+    def unpacked(self) -> StreamState:
+        """Return the state itself: an engine's own form of it returns this one."""
+        return self
 
     def nbytes(self) -> int:
         """Return the memory that the state stands for, in bytes."""
@@ -142,7 +157,7 @@ class StreamState:
             device: where to put the tensors; the CPU when None.
 
         Raises:
-            StateError: the file is missing or is no state.
+            StateError: the file is missing, is no state, or holds values that no state has.
             StateMismatchError: the state belongs to another config.
         """
         from safetensors import SafetensorError, safe_open
@@ -160,11 +175,13 @@ class StreamState:
                 f"expected {_FORMAT!r}; write states with StreamState.save"
             )
         check_fingerprint(metadata.get("fingerprint", ""), config)
-        batch = tensors["position"].shape[0] if "position" in tensors else 0
+        batch = tensors["position"].shape[:1].numel() if "position" in tensors else 0
         expected = initial_state(config, batch, torch.device("meta"), torch.float32)
         shapes = {n: t.shape for n, t in zip(expected.names(), expected.tensors(), strict=True)}
         if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
             raise StateError(f"{source} does not hold the tensors of a state of this config; it is damaged")
+        for name, tensor in tensors.items():
+            _check_values(source, name, tensor)
         return expected.with_tensors([tensors[name] for name in shapes]).to(device=device)
 
     def tensors(self) -> list[Tensor]:
@@ -272,6 +289,28 @@ def check_fingerprint(fingerprint: str, config: StreamingWavLMConfig) -> None:
             f"the stream state belongs to a model of another config (fingerprint {fingerprint or 'missing'}, "
             f"this model's is {config.fingerprint()}); go on with the model and chunk size that made it"
         )
+
+
+def _check_values(source: Path, name: str, tensor: Tensor) -> None:
+    if name == "position":
+        allowed, sound = "int64, none negative", tensor.dtype == torch.int64 and bool((tensor >= 0).all())
+    else:
+        allowed = f"finite, one of {', '.join(map(str, _TYPES))}"
+        sound = tensor.dtype in _TYPES and bool(tensor.isfinite().all())
+    if not sound:
+        raise StateError(
+            f"{source}: {name} ({tensor.dtype}) holds what no state has ({allowed}): it is damaged, or was "
+            "made of audio with NaN in it; begin the stream anew"
+        )
+
+
+def _joined(states: Sequence[Any]) -> Any:
+    """Return the streams of all states in the model's own form, where the first is."""
+    first: StreamState = states[0]
+    device = first.position.device
+    own = [state if isinstance(state, StreamState) else state.unpacked().to(device) for state in states]
+    leaves = zip(*(state.tensors() for state in own), strict=True)
+    return first.with_tensors([torch.cat(tensors) for tensors in leaves])
 
 
 def _rows_like(mask: Tensor, tensor: Tensor) -> Tensor:

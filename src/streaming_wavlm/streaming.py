@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .checks import check_active, check_lengths, check_samples
 from .config import StreamingWavLMConfig
 from .errors import ConfigError, InputError, StateError
 from .output import WavLMOutput
-from .state import check_fingerprint
+from .state import StreamState, check_fingerprint
 
 
 class State(Protocol):
@@ -38,6 +38,12 @@ class State(Protocol):
 
     def select(self, rows: Tensor | Sequence[int]) -> Self:
         """Return the state of some streams, in the order given."""
+
+    def to(self, device: Any = None, dtype: Any = None) -> Any:
+        """Return the state on another device or in another floating-point type."""
+
+    def unpacked(self) -> StreamState:
+        """Return the streams in the form that the model itself keeps."""
 
     def nbytes(self) -> int:
         """Return the memory that the state stands for, in bytes."""
@@ -108,6 +114,8 @@ class Streaming(ABC, Generic[StateT]):
 
     def with_chunk(self, chunk_ms: int) -> Self:
         """Return the same with the same weights, shared and not copied, and another chunk size.
+
+        What is shared is in training mode for both or for neither.
 
         Args:
             chunk_ms: audio that one step of it processes, in milliseconds.
@@ -229,10 +237,9 @@ class Streaming(ABC, Generic[StateT]):
         ended = torch.ones(state.batch, dtype=torch.bool) if active is None else active
         return mixed(masked(hidden, frames), weights), state.reset(ended.to(state.position.device))
 
+    @abstractmethod
     def _adopt(self, state: Any) -> StateT:
-        """Return a state in the form that this way of running keeps; others are taken over."""
-        adopted: StateT = state
-        return adopted
+        """Return a state, of whichever engine and type, in the form that this way of running keeps."""
 
     def _require_causal(self) -> None:
         if not self.config.causal:
@@ -250,6 +257,19 @@ class Streaming(ABC, Generic[StateT]):
             )
         check_active(active, state.batch)
         return self._adopt(state)
+
+
+def check_no_dropout(model: Streaming[Any]) -> None:
+    """Require a model, or an engine, that would not apply dropout now.
+
+    Raises:
+        InputError: a part of it is in training mode, and its config has dropout.
+    """
+    # Parts are shared by with_chunk(): they may be in another mode than the model that holds them.
+    modules = model.modules() if isinstance(model, nn.Module) else ()
+    training = model.training or any(module.training for module in modules)
+    if training and model.config.dropout > 0:
+        raise InputError("the model is in training mode and would apply dropout; call model.eval() first")
 
 
 def resolve_layers(layers: Sequence[int] | None, num_layers: int) -> tuple[int, ...]:

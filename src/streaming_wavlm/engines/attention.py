@@ -78,6 +78,17 @@ class Biases:
         return bias.masked_fill(~visible, _STRUCK_OUT).contiguous()
 
 
+def gates_refused(attention: GatedAttention) -> EngineError | None:
+    """Return why the gates of a layer cannot be packed, as an error to raise; None if they can."""
+    lowest = float(attention.gru_rel_pos_const.detach().min())
+    if lowest > -1:
+        return None
+    return EngineError(
+        "a gate of this model may turn the sign of the position bias (gru_rel_pos_const is "
+        f'{lowest:.3g}, above -1 is needed): use engine="eager"'
+    )
+
+
 class PackedAttention:
     """Self-attention with the gated bias, over tapes.
 
@@ -93,12 +104,10 @@ class PackedAttention:
     def __init__(self, attention: GatedAttention, arithmetic: Arithmetic, rows: int) -> None:
         self._heads = attention.num_heads
         self._wide, self._narrow = arithmetic.wide, arithmetic.narrow
+        refusal = gates_refused(attention)
+        if refusal is not None:
+            raise refusal
         self._reset = attention.gru_rel_pos_const.detach().to(arithmetic.wide, copy=True).view(self._heads)
-        if bool((self._reset <= -1).any()):
-            raise EngineError(
-                "a gate of this model may turn the sign of the position bias (gru_rel_pos_const is "
-                f'{float(self._reset.min()):.3g}, above -1 is needed): use engine="eager"'
-            )
         dim = attention.out_proj.in_features
         weight, bias = attention.qkv_proj.weight.detach().clone(), attention.qkv_proj.bias.detach().clone()
         # Queries come out scaled.

@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 
-from ..config import StreamingWavLMConfig
 from ..errors import EngineError, StreamingWavLMError
 from ..files import replacing
 from ..model import StreamingWavLM
@@ -51,16 +50,17 @@ class Choice:
 Build = Callable[[StreamingWavLM, str, str], Streaming[Any]]
 
 
-def choose(model: StreamingWavLM, precision: str, build: Build) -> Choice:
+def choose(model: StreamingWavLM, precision: str, build: Build, *, anew: bool = False) -> Choice:
     """Return which engine runs a model fastest on this machine.
 
-    The first time it takes a few steps of each; later it reads what was found then, for this processor,
-    number of threads, architecture, precision and these versions of the libraries.
+    The first time it takes a few steps of each; later it reads what was found then, for this processor and
+    device, number of threads, architecture, precision and these versions of the libraries.
 
     Args:
         model: the model; it is left as it is.
         precision: of the arithmetic.
         build: makes an engine from a model, the engine's name and the precision.
+        anew: measure, whatever was found before.
 
     Raises:
         EngineError: no engine has the precision here.
@@ -68,17 +68,28 @@ def choose(model: StreamingWavLM, precision: str, build: Build) -> Choice:
     if model.dtype != torch.float32:
         return Choice("eager", {}, {}, torch.get_num_threads())
     place = _cache_file()
-    name = _name(model.config, precision)
-    known = _read(place)
-    if name in known:
-        try:
-            return Choice(**known[name])
-        except TypeError:
-            logger.debug("%s holds no choice of this version", place)
+    name = _name(model, precision)
+    if not anew:
+        known = _remembered(_read(place).get(name))
+        if known is not None and why_not(known.engine, precision, model) is None:
+            return known
     choice = _measured(model, precision, build)
     # Read again: another process may have written meanwhile.
     _write(place, {**_read(place), name: asdict(choice)})
     return choice
+
+
+def fastest(model: StreamingWavLM, precision: str, build: Build) -> Streaming[Any]:
+    """Return the engine that runs a model fastest on this machine; arguments and errors as of :func:`choose`.
+
+    A choice that is remembered and can no longer be made is measured anew.
+    """
+    choice = choose(model, precision, build)
+    try:
+        return build(model, choice.engine, precision)
+    except StreamingWavLMError as error:
+        logger.info("engine %s cannot be made, the choice is measured anew: %s", choice.engine, error)
+    return build(model, choose(model, precision, build, anew=True).engine, precision)
 
 
 def _measured(model: StreamingWavLM, precision: str, build: Build) -> Choice:
@@ -119,15 +130,31 @@ def _step_ms(engine: Streaming[Any]) -> float:
     return round(statistics.median(times), 3)
 
 
-def _name(config: StreamingWavLMConfig, precision: str) -> str:
+def _remembered(found: Any) -> Choice | None:
+    """Return a choice that was read, or None where it is of no use to this version."""
+    try:
+        choice = Choice(**found)
+    except TypeError:
+        return None
+    return choice if choice.engine in ENGINES[1:] and isinstance(choice.step_ms, dict) else None
+
+
+def _name(model: StreamingWavLM, precision: str) -> str:
     """Return what a choice depends on, as a short name."""
-    facts = [_processor(), str(torch.get_num_threads()), config.fingerprint(), precision]
+    facts = [_processor(), _device(model.device), str(torch.get_num_threads())]
+    facts += [model.config.fingerprint(), precision]
+    # Of the weights, only whether they can be packed: not every checkpoint of an architecture can.
+    facts.append(str(why_not("packed", precision, model) is None))
     for library in _LIBRARIES:
         try:
             facts.append(version(library))
         except PackageNotFoundError:
             facts.append("-")
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def _device(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _processor() -> str:
@@ -140,12 +167,18 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cache_file() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+def _cache_file() -> Path | None:
+    """Return where choices are kept; None for a user without a home, as in some containers."""
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    except RuntimeError:
+        return None
     return Path(base) / "streaming-wavlm" / "engines.json"
 
 
-def _read(place: Path) -> dict[str, Any]:
+def _read(place: Path | None) -> dict[str, Any]:
+    if place is None:
+        return {}
     try:
         found = json.loads(place.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -153,7 +186,9 @@ def _read(place: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _write(place: Path, choices: dict[str, Any]) -> None:
+def _write(place: Path | None, choices: dict[str, Any]) -> None:
+    if place is None:
+        return
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with replacing(place) as temporary:

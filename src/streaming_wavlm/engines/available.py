@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 
+from ..attention import GatedAttention
 from ..errors import EngineError, MissingDependencyError
 from ..model import StreamingWavLM
+from .attention import gates_refused
 from .linear import quantizes
 
 #: The engines by name; ``"auto"`` is the fastest of them here.
@@ -41,4 +43,6 @@ def why_not(engine: str, precision: str, model: StreamingWavLM) -> Exception | N
         return MissingDependencyError(
             f'engine {engine!r} needs {engine}: pip install "streaming-wavlm[{_LIBRARIES[engine]}]"'
         )
-    return None
+    packed = model.modules() if engine == "packed" else ()
+    layers = (module for module in packed if isinstance(module, GatedAttention))
+    return next(filter(None, map(gates_refused, layers)), None)

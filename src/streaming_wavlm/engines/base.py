@@ -63,7 +63,8 @@ class Engine(Streaming[StateT]):
         """Compute the features of whole recordings; see :meth:`forward`."""
         return self.forward(wavs, lengths, chunk_ms)
 
-    @torch.inference_mode()
+    # Not inference_mode, whose tensors cannot train a head.
+    @torch.no_grad()
     def forward(
         self, wavs: Tensor, lengths: Tensor | None = None, chunk_ms: int | None = None
     ) -> WavLMOutput:

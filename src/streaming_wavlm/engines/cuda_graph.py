@@ -28,6 +28,9 @@ class Captured:
         state: of the same batch.
     """
 
+    # Buffers made in inference mode could not be written outside it.
+    @torch.inference_mode(False)
+    @torch.no_grad()
     def __init__(self, model: StreamingWavLM, feed: Feed, state: StreamState) -> None:
         self._model = model
         self._inputs = [feed.samples.clone(), feed.frames.clone(), *(leaf.clone() for leaf in _leaves(state))]
@@ -108,6 +111,9 @@ class GraphedModel(Engine[StreamState]):
 
     def _begin(self, batch: int) -> StreamState:
         return self._model.init_state(batch)
+
+    def _adopt(self, state: Any) -> StreamState:
+        return self._model._adopt(state)
 
     @torch.no_grad()
     def _advance(

@@ -22,7 +22,6 @@ from ..state import StreamState, initial_state
 from ..streaming import Feed
 from .base import Engine
 from .linear import Precision
-from .packed_state import PackedState
 from .spooled import SpooledModel
 
 
@@ -108,8 +107,7 @@ class GraphEngine(Engine[StreamState]):
         return in_types_of(self._step, initial_state(self.config, batch, self.device, self.dtype))
 
     def _adopt(self, state: Any) -> StreamState:
-        own: StreamState = state.unpacked() if isinstance(state, PackedState) else state
-        return in_types_of(self._step, own)
+        return in_types_of(self._step, state.unpacked().to(self.device))
 
     @torch.no_grad()
     def _advance(

@@ -9,7 +9,7 @@ import torch
 from ..errors import ConfigError, EngineError
 from ..model import StreamingWavLM
 from ..streaming import Streaming
-from .auto import choose
+from .auto import fastest
 from .available import ENGINES, why_not
 from .linear import PRECISIONS, Precision
 from .packed import PackedModel
@@ -37,7 +37,7 @@ def make_engine(model: StreamingWavLM, engine: str = "auto", precision: str = "f
     if not model.config.causal and engine != "eager":
         raise ConfigError('a bidirectional model cannot be streamed: it runs with engine="eager" only')
     if engine == "auto":
-        engine = choose(model, precision, make_engine).engine
+        return fastest(model, precision, make_engine)
     reason = why_not(engine, precision, model)
     if reason is not None:
         raise reason

@@ -91,12 +91,19 @@ class PackedModel(Engine[PackedState]):
         return PackedState.begin(self.config, batch, self.arithmetic.narrow)
 
     def _adopt(self, state: Any) -> PackedState:
-        if isinstance(state, PackedState):
-            return state
         return PackedState.packed(state, self.config, self.arithmetic.narrow)
 
-    @torch.inference_mode()
     def _advance(
+        self, feed: Feed, state: PackedState, layers: Sequence[int]
+    ) -> tuple[list[Tensor], PackedState]:
+        with torch.inference_mode():
+            hidden, after = self._moved(feed, state, layers)
+        if torch.is_inference_mode_enabled():
+            return hidden, after
+        # Copied out here they are ordinary tensors, which may train a head.
+        return [layer.clone() for layer in hidden], after
+
+    def _moved(
         self, feed: Feed, state: PackedState, layers: Sequence[int]
     ) -> tuple[list[Tensor], PackedState]:
         counts = feed.frames.tolist()

@@ -60,6 +60,11 @@ class PackedState:
         return len(self.rows)
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of the state."""
+        return self.blank.tape.shape.dtype
+
+    @property
     def position(self) -> Tensor:
         """Frames emitted so far, int64 ``[batch]``."""
         return torch.tensor([row.position for row in self.rows], dtype=torch.int64)
@@ -77,17 +82,28 @@ class PackedState:
     def stack(states: Sequence[Any]) -> PackedState:
         """Return one state that holds the streams of all ``states``, in order.
 
+        Args:
+            states: the first a packed one, the others of whichever engine.
+
         Raises:
             StateError: there is no state to stack.
-            StateMismatchError: the states belong to different configs or engines.
+            StateMismatchError: the states belong to different configs.
         """
         if not states:
             raise StateError("there is no state to stack; give at least one")
         first: PackedState = states[0]
-        for state in states:
-            if not isinstance(state, PackedState) or state.fingerprint != first.fingerprint:
-                raise StateMismatchError("cannot stack states of different models; stack only states of one")
-        return first.with_rows([row for state in states for row in state.rows])
+        if any(state.fingerprint != first.fingerprint for state in states):
+            raise StateMismatchError("cannot stack states of different models; stack only states of one")
+        packed = [PackedState.packed(state, first.config, first.dtype) for state in states]
+        return first.with_rows([row for state in packed for row in state.rows])
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> PackedState | StreamState:
+        """Return the state in another floating-point type, or, in the model's form, on another device."""
+        if device is not None and torch.device(device).type != "cpu":
+            return self.unpacked().to(device, dtype)
+        return PackedState.packed(self, self.config, dtype or self.dtype)
 
     def nbytes(self) -> int:
         """Return the memory that the streams hold, in bytes; what forks share counts for each."""
@@ -103,8 +119,7 @@ class PackedState:
 
     def unpacked(self) -> StreamState:
         """Return the streams in the form that the model itself keeps."""
-        dtype = self.blank.tape.shape.dtype
-        state = initial_state(self.config, self.batch, torch.device("cpu"), dtype)
+        state = initial_state(self.config, self.batch, torch.device("cpu"), self.dtype)
         for number, row in enumerate(self.rows):
             state.position[number] = row.position
             for target, source in zip(state.conv, row.conv, strict=True):
@@ -118,14 +133,17 @@ class PackedState:
         return state
 
     @classmethod
-    def packed(cls, state: StreamState, config: StreamingWavLMConfig, dtype: torch.dtype) -> PackedState:
-        """Take over streams from the model's own form.
+    def packed(cls, state: Any, config: StreamingWavLMConfig, dtype: torch.dtype) -> PackedState:
+        """Take over streams of whichever form and type.
 
         Args:
             state: the streams, of this config.
             config: the model's config.
             dtype: floating-point type of the state.
         """
+        if isinstance(state, PackedState) and state.dtype == dtype:
+            return state
+        state = state.unpacked()
         empty = cls.begin(config, 0, dtype)
         rows = []
         for number, position in enumerate(state.position.tolist()):

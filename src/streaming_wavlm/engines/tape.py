@@ -53,8 +53,19 @@ class Reel:
         # Keys lie transposed, as the product with the queries wants them.
         self.keys = torch.empty(shape.layers, shape.heads, shape.head_dim, slots, dtype=shape.dtype)
         self.values = torch.empty(shape.layers, shape.heads, slots, shape.head_dim, dtype=shape.dtype)
-        self.layers = tuple(zip(self.keys.unbind(), self.values.unbind(), strict=True))
         self._written = 0
+        self._wind()
+
+    def __getstate__(self) -> tuple[int, Tensor, Tensor, int]:
+        """Return what a copy is made of: a lock cannot be copied."""
+        return self.slots, self.keys, self.values, self._written
+
+    def __setstate__(self, kept: tuple[int, Tensor, Tensor, int]) -> None:
+        self.slots, self.keys, self.values, self._written = kept
+        self._wind()
+
+    def _wind(self) -> None:
+        self.layers = tuple(zip(self.keys.unbind(), self.values.unbind(), strict=True))
         self._lock = threading.Lock()
 
     def claim(self, end: int, frames: int) -> bool:
