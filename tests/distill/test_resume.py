@@ -82,6 +82,56 @@ def test_a_run_stopped_at_any_step_goes_on_as_if_nothing_had_been(
         assert lines(tmp_path / "run", name) == lines(folder, name)
 
 
+@pytest.mark.parametrize("step", [4, 8])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_validation_that_fails_costs_no_step_and_is_done_by_the_next_run(
+    root: Path,
+    tmp_path: Path,
+    undisturbed: tuple[Path, dict[str, torch.Tensor]],
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+    when: str,
+) -> None:
+    folder, weights = undisturbed
+    recipe = toy_recipe(root, tmp_path / "run")
+    validate = Trainer._validate
+
+    def failing(self: Trainer, *arguments: Any) -> bool:
+        at = self._ledger.step == step
+        if at and when == "before":
+            raise Crash
+        best = validate(self, *arguments)
+        if at:
+            raise Crash  # the line is written, the checkpoint is not
+        return best
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_validate", failing)
+        with pytest.raises(Crash):
+            train(recipe)
+    store = CheckpointStore(tmp_path / "run" / "checkpoints", 3)
+    assert store.latest() == step
+    steps: list[int] = []
+    with monkeypatch.context() as patch:
+        step_once = trainer.Stepper.__call__
+        patch.setattr(
+            trainer.Stepper,
+            "__call__",
+            lambda self, number, *rest: steps.append(number) or step_once(self, number, *rest),
+        )
+        assert equal(train(recipe), weights)
+    assert steps == list(range(step, 8))
+    for name in ("train.jsonl", "validation.jsonl"):
+        assert lines(tmp_path / "run", name) == lines(folder, name)
+    ours, theirs = (
+        CheckpointStore(run / "checkpoints", 3).load(8, CPU)["ledger"] for run in (tmp_path / "run", folder)
+    )
+    assert ours == theirs
+    assert not ours["unmeasured"]
+    stories = [sw.load(run / "best").provenance["validation"] for run in (tmp_path / "run", folder)]
+    assert stories[0] == stories[1]
+
+
 def test_the_run_is_reproducible_and_the_seed_decides(
     root: Path, tmp_path: Path, undisturbed: tuple[Path, dict[str, torch.Tensor]]
 ) -> None:

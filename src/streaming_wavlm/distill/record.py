@@ -21,19 +21,29 @@ class Recorder:
         step: steps done before.
         wandb: project to log to with Weights & Biases; none when None.
         config: what it is told about the run.
+        measured: the last step whose measurement is known, ``step`` when None; what was told of later ones is
+            removed too.
 
     Raises:
         MissingDependencyError: TensorBoard or, if it is wished, wandb is not installed.
         TrainingError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, step: int, wandb: str | None, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        step: int,
+        wandb: str | None,
+        config: Mapping[str, Any],
+        measured: int | None = None,
+    ) -> None:
         self._files: dict[str, IO[str]] = {}
         self._board = _tensorboard(folder / "tensorboard", step)
         self._wandb = _wandb(wandb, folder, config) if wandb else None
         try:
-            for name in (TRAIN_FILE, VALIDATION_FILE):
-                _forget_after(folder / name, step)
+            measured = step if measured is None else measured
+            for name, known in ((TRAIN_FILE, step), (VALIDATION_FILE, measured)):
+                _forget_after(folder / name, known)
                 self._files[name] = (folder / name).open("a", encoding="utf-8")
         except OSError as error:
             raise writing_failed(folder, error) from error
