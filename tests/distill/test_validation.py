@@ -11,6 +11,7 @@ from streaming_wavlm.data import DataError
 from streaming_wavlm.distill.runtime import build_fabric
 from streaming_wavlm.distill.validation import Measurement, validate
 from streaming_wavlm.distill.workshop import Workshop, build_workshop
+from streaming_wavlm.errors import ConfigError
 
 
 @pytest.fixture
@@ -82,3 +83,13 @@ def test_a_batch_that_cannot_be_read_is_left_out_and_counted(
         path.write_bytes(b"garbage")
     with pytest.raises(DataError, match=r"none of the 4 recordings to measure on can be read.*data\.dev"):
         measured()
+
+
+@pytest.mark.parametrize(("sizes", "why"), [([410], "multiple of the hop"), ([100, 100], "given once")])
+def test_chunk_sizes_that_cannot_be_measured_at_are_refused_before_the_first_step(
+    tmp_path: Path, sizes: list[int], why: str
+) -> None:
+    make_corpus(tmp_path)
+    recipe = toy_recipe(tmp_path, tmp_path, validation={"chunk_ms": sizes})
+    with pytest.raises(ConfigError, match=rf"validation\.chunk_ms: .*{why}"):
+        build_workshop(recipe, build_fabric(recipe.runtime))
