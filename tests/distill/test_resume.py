@@ -17,6 +17,7 @@ from streaming_wavlm.distill.recipe import Recipe, build_stages
 from streaming_wavlm.distill.resume import CheckpointStore
 from streaming_wavlm.distill.run_folder import RunFolder
 from streaming_wavlm.distill.trainer import Trainer
+from tiny import tiny_model
 
 CPU = torch.device("cpu")
 
@@ -403,3 +404,36 @@ def test_a_polite_request_to_stop_is_followed_by_a_checkpoint(
     # Asked as step 4 begins, noted there or at the next, and told to all processes at its end.
     assert CheckpointStore(tmp_path / "run" / "checkpoints", 3).latest() in (5, 6)
     assert equal(train(recipe), weights)
+
+
+def taught_by_reference(root: Path, out: Path, seed: int, **changes: Any) -> Recipe:
+    """A recipe with a teacher in a folder, which is written anew."""
+    tiny_model(seed, dtype=torch.float32).save_pretrained(root / "teacher")
+    teachers = [{"name": "ref", "kind": "reference", "source": str(root / "teacher")}]
+    pairs = [{"teacher": "ref", "student_layer": 2}]
+    return toy_recipe(root, out, **{"teachers": teachers, "objective": {"pairs": pairs}, **changes})
+
+
+def test_a_teacher_that_was_replaced_is_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_corpus(tmp_path)
+    run = tmp_path / "run"
+    train(taught_by_reference(tmp_path, run, seed=1, steps=2))
+    train(taught_by_reference(tmp_path, run, seed=1, steps=4))
+    with pytest.raises(ResumeError, match=r"the teacher 'ref' of the run in .* is another.*of step 4"):
+        train(taught_by_reference(tmp_path, run, seed=2, steps=6))
+    train(taught_by_reference(tmp_path, run, seed=1, steps=6, runtime={"teacher_dtype": "bfloat16"}))
+    assert "'ref' had weights in float32 and now has them in bfloat16" in caplog.text
+
+
+def test_a_checkpoint_that_does_not_tell_its_teachers_still_loads(tmp_path: Path) -> None:
+    make_corpus(tmp_path)
+    train(taught_by_reference(tmp_path, tmp_path / "run", seed=1, steps=2))
+    forget(tmp_path / "run", 2, "teachers")
+    train(taught_by_reference(tmp_path, tmp_path / "run", seed=2, steps=4))
+
+
+def forget(run: Path, step: int, *names: str) -> None:
+    """Make a checkpoint one of an old version, which told less."""
+    store = CheckpointStore(run / "checkpoints", 3)
+    state = store.load(step, CPU)
+    store.save(step, {name: value for name, value in state.items() if name not in (*names, "format", "step")})

@@ -25,6 +25,7 @@ def captured(fabric: Any, shop: Workshop, trainee: Trainee, ledger: Ledger) -> d
         "ledger": ledger.state(),
         "processes": fabric.world_size,
         "data": shop.corpus.fingerprint(),
+        "teachers": shop.teachers.fingerprints,
     }
 
 
@@ -41,7 +42,7 @@ def restored(state: Mapping[str, Any], fabric: Any, shop: Workshop, trainee: Tra
         The ledger.
 
     Raises:
-        ResumeError: the data, the student or the number of steps is another.
+        ResumeError: the data, a teacher, the student or the number of steps is another.
     """
     ledger = Ledger.restored(state["ledger"])
     folder, steps = shop.recipe.out, shop.recipe.steps
@@ -55,6 +56,7 @@ def restored(state: Mapping[str, Any], fabric: Any, shop: Workshop, trainee: Tra
             f"the data of the run in {folder} has changed since its checkpoint of step {ledger.step}: "
             "recordings were added, removed, renamed or cut; bring it back, or give another out"
         )
+    _compare_teachers(state.get("teachers"), shop, ledger.step)
     if state["processes"] != fabric.world_size:
         logger.warning(
             "this run went on %d processes and now on %d: it will see other batches than it would have",
@@ -68,3 +70,23 @@ def restored(state: Mapping[str, Any], fabric: Any, shop: Workshop, trainee: Tra
     if state["scaler"]:
         fabric.strategy.precision.load_state_dict(state["scaler"])
     return ledger
+
+
+def _compare_teachers(before: Mapping[str, Mapping[str, str]] | None, shop: Workshop, step: int) -> None:
+    """See to it that the teachers are those that the run had; checkpoints of old versions do not tell."""
+    for name, told in (before or {}).items():
+        now = shop.teachers.fingerprints.get(name)
+        if now is None or now == told:
+            continue
+        if now["dtype"] != told["dtype"]:
+            logger.warning(
+                "the teacher %r had weights in %s and now has them in %s: its targets differ a little, and "
+                "nothing tells whether it is still the same",
+                name, told["dtype"], now["dtype"],
+            )  # fmt: skip
+            continue
+        raise ResumeError(
+            f"the teacher {name!r} of the run in {shop.recipe.out} is another than at its checkpoint of step "
+            f"{step}: its weights or settings have changed; bring the former one back, or begin another run "
+            "from this one with student.init run, in another out"
+        )

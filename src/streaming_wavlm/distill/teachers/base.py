@@ -163,6 +163,11 @@ class Teacher(nn.Module, ABC):
             digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
         return digest.hexdigest()
 
+    def weight_type(self) -> str:
+        """Return the floating-point type of its weights, such as ``"bfloat16"``; of a few types all."""
+        types = {str(value.dtype).removeprefix("torch.") for value in self.state_dict().values()}
+        return " ".join(sorted(types))
+
     def frozen(self) -> Self:
         """Switch gradients off and eval mode on; each teacher calls it when it is complete."""
         self.requires_grad_(False)
