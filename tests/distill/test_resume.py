@@ -10,12 +10,14 @@ import pytest
 import torch
 
 import streaming_wavlm as sw
-from lab import make_corpus, recipe_values, toy_recipe
+from lab import STUDENT, make_corpus, recipe_values, toy_recipe
+from streaming_wavlm.config import StreamingWavLMConfig
 from streaming_wavlm.distill import resume, trainer
 from streaming_wavlm.distill.errors import ResumeError, TrainingError
 from streaming_wavlm.distill.recipe import Recipe, build_stages
 from streaming_wavlm.distill.resume import CheckpointStore
 from streaming_wavlm.distill.run_folder import RunFolder
+from streaming_wavlm.distill.student import scratch_student
 from streaming_wavlm.distill.trainer import Trainer
 from tiny import tiny_model
 
@@ -430,6 +432,31 @@ def test_a_checkpoint_that_does_not_tell_its_teachers_still_loads(tmp_path: Path
     train(taught_by_reference(tmp_path, tmp_path / "run", seed=1, steps=2))
     forget(tmp_path / "run", 2, "teachers")
     train(taught_by_reference(tmp_path, tmp_path / "run", seed=2, steps=4))
+
+
+def test_a_run_tells_of_the_start_that_it_had(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_corpus(tmp_path)
+
+    def run(steps: int, seed: int) -> dict[str, Any]:
+        student = scratch_student(
+            StreamingWavLMConfig.from_dict(STUDENT, StreamingWavLMConfig.preset("mini"))
+        )
+        student.save_pretrained(tmp_path / "start", provenance={"seed": seed})
+        values = recipe_values(tmp_path, tmp_path / "run", steps=steps)
+        values["student"] = {"init": "checkpoint", "source": str(tmp_path / "start")}
+        started: dict[str, Any] = sw.load(Trainer(build_stages(values)[0], progress=False).run()).provenance[
+            "started_from"
+        ]
+        return started
+
+    first = run(2, seed=1)
+    assert first["seed"] == 1
+    assert run(4, seed=1) == first
+    assert "now holds another student" not in caplog.text
+    assert run(6, seed=2) == first
+    assert "now holds another student than the run" in caplog.text
+    forget(tmp_path / "run", 6, "start")
+    assert run(8, seed=2)["seed"] == 2
 
 
 def forget(run: Path, step: int, *names: str) -> None:

@@ -13,6 +13,8 @@ from .workshop import Workshop
 
 logger = logging.getLogger(__name__)
 
+_PLACE = "converted_from"  # what a provenance says of where something lay, which may move
+
 
 def captured(fabric: Any, shop: Workshop, trainee: Trainee, ledger: Ledger) -> dict[str, Any]:
     """Return everything that the next step depends on and that the recipe and the step do not decide.
@@ -26,6 +28,7 @@ def captured(fabric: Any, shop: Workshop, trainee: Trainee, ledger: Ledger) -> d
         "processes": fabric.world_size,
         "data": shop.corpus.fingerprint(),
         "teachers": shop.teachers.fingerprints,
+        "start": shop.student.provenance,
     }
 
 
@@ -36,7 +39,7 @@ def restored(state: Mapping[str, Any], fabric: Any, shop: Workshop, trainee: Tra
         state: of a checkpoint.
         fabric: processes and precision.
         shop: what the run works with.
-        trainee: gets its weights and its optimiser's memory.
+        trainee: gets its weights and its optimiser's memory; the student also the story of its start.
 
     Returns:
         The ledger.
@@ -67,6 +70,7 @@ def restored(state: Mapping[str, Any], fabric: Any, shop: Workshop, trainee: Tra
         trainee.load(state)
     except (RuntimeError, ValueError) as error:
         raise ResumeError(f"the checkpoint of step {ledger.step} is of another student: {error}") from error
+    _take_up_start(state.get("start"), shop)
     if state["scaler"]:
         fabric.strategy.precision.load_state_dict(state["scaler"])
     return ledger
@@ -90,3 +94,18 @@ def _compare_teachers(before: Mapping[str, Mapping[str, str]] | None, shop: Work
             f"{step}: its weights or settings have changed; bring the former one back, or begin another run "
             "from this one with student.init run, in another out"
         )
+
+
+def _take_up_start(before: Mapping[str, Any] | None, shop: Workshop) -> None:
+    """Give the student the story of the start it had; what lies at its source now may be something else."""
+    now = shop.student.provenance
+    if before is None or before == now:
+        return
+    if {**before, _PLACE: None} != {**now, _PLACE: None}:
+        logger.warning(
+            "student.source %s now holds another student than the run in %s began with; it goes on with what "
+            "it has learnt, and tells of the start that it had",
+            shop.recipe.student.source,
+            shop.recipe.out,
+        )
+    shop.student.provenance = dict(before)
