@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 import streaming_wavlm as sw
 from lab import STUDENT, make_corpus, recipe_values, toy_recipe
+from processes import finish, start_group
 from streaming_wavlm.config import StreamingWavLMConfig
 from streaming_wavlm.distill import resume, trainer
 from streaming_wavlm.distill.errors import ResumeError, TrainingError
@@ -336,6 +338,31 @@ def test_longer_training_and_other_logging_go_on_and_shorter_is_refused(root: Pa
         train(build_stages(values, ["steps=2"])[0])
 
 
+def test_other_processes_with_the_same_batches_go_on_without_a_word(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ["accumulate=2"]
+    values = recipe_values(root, tmp_path / "run", steps=2)
+    train(build_stages(values, words)[0])
+    finish(start_group(go_on_with, 2, build_stages(values, ["accumulate=1", "steps=4"])[0], tmp_path))
+    assert [(tmp_path / f"told{rank}").read_text() for rank in (0, 1)] == ["", ""]
+    train(build_stages(values, [*words, "steps=6"])[0])
+    assert "batches" not in caplog.text
+    train(build_stages(values, ["accumulate=3", "steps=8"])[0])
+    assert "had 2 batches (processes times accumulate) and now has 3" in caplog.text
+    forget(tmp_path / "run", 8, "group")
+    train(build_stages(values, ["accumulate=3", "steps=9"])[0])
+    assert len(caplog.records) == 1
+
+
+def go_on_with(recipe: Recipe, folder: Path) -> None:
+    """In a process of its own: train, and note what was warned of."""
+    handler = logging.FileHandler(folder / f"told{os.environ['RANK']}")
+    logging.getLogger("streaming_wavlm").addHandler(handler)
+    train(recipe)
+    handler.close()
+
+
 def test_changed_data_are_refused(tmp_path: Path) -> None:
     make_corpus(tmp_path)
     values = recipe_values(tmp_path, tmp_path / "run", steps=2)
@@ -394,7 +421,6 @@ def test_a_polite_request_to_stop_is_followed_by_a_checkpoint(
 
         def interrupted(self: Any, step: int, *arguments: Any) -> Any:
             if step == 4:
-                import os
                 import signal
 
                 os.kill(os.getpid(), signal.SIGTERM)

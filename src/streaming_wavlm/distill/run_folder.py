@@ -22,10 +22,11 @@ logger = logging.getLogger(__name__)
 
 RECIPE_FILE = "recipe.yaml"
 LOCK_FILE = "lock"
-# What may change when a run is continued: how long, what is written, where it computes.
+# What may change when a run is continued: how long, what is written, where and on how many processes it
+# computes. A step's batches (processes times accumulate) are compared with those of the checkpoint.
 _FREE = (
     "out", "steps", "schedule.cooldown", "logging", "checkpoints", "limits", "runtime", "validation",
-    "data.root", "data.workers",
+    "accumulate", "data.root", "data.workers",
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ def captured(fabric: Any, shop: Workshop, trainee: Trainee, ledger: Ledger) -> d
         "scaler": fabric.strategy.precision.state_dict(),
         "ledger": ledger.state(),
         "processes": fabric.world_size,
+        "group": fabric.world_size * shop.recipe.accumulate,
         "data": shop.corpus.fingerprint(),
         "teachers": shop.teachers.fingerprints,
         "start": shop.student.provenance,
@@ -60,11 +61,15 @@ def restored(state: Mapping[str, Any], fabric: Any, shop: Workshop, trainee: Tra
             "recordings were added, removed, renamed or cut; bring it back, or give another out"
         )
     _compare_teachers(state.get("teachers"), shop, ledger.step)
-    if state["processes"] != fabric.world_size:
+    group = fabric.world_size * shop.recipe.accumulate
+    # Checkpoints of old versions were of runs that could not change accumulate.
+    before = state.get("group", state["processes"] * shop.recipe.accumulate)
+    if before != group:
         logger.warning(
-            "this run went on %d processes and now on %d: it will see other batches than it would have",
-            state["processes"],
-            fabric.world_size,
+            "a step of this run had %d batches (processes times accumulate) and now has %d: it will see "
+            "other batches than it would have",
+            before,
+            group,
         )
     try:
         trainee.load(state)
