@@ -16,6 +16,8 @@ from ...checks import check_lengths, check_samples
 from ...errors import ConfigError, InputError
 from ..geometry import FrameGeometry
 
+_STORY = ("name", "source", "provenance")
+
 
 @dataclass(frozen=True)
 class TeacherSpec:
@@ -155,8 +157,9 @@ class Teacher(nn.Module, ABC):
 
     def fingerprint(self) -> str:
         """Return a digest that changes with the weights and whatever else changes the targets."""
-        # What it is called and where it lies do not: targets kept on disk stay good when a folder moves.
-        settings = {key: value for key, value in self.description().items() if key not in ("name", "source")}
+        # What it is called, where it lies and where it came from do not: targets kept on disk stay good when
+        # a folder moves.
+        settings = {key: value for key, value in self.description().items() if key not in _STORY}
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for key, value in sorted(self.state_dict().items()):
             digest.update(f"{key}{value.dtype}{list(value.shape)}".encode())
