@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +103,12 @@ class Trainer:
         do_step = Stepper(shop, fabric, trainee.module, trainee.wrapped)
         provenance = self._provenance(shop) if fabric.is_global_zero else {}
         first = ledger.step
-        recorder = None
+        recording: Recorder | nullcontext[None] = nullcontext()
         if fabric.is_global_zero:
             measured = first - 1 if ledger.unmeasured else first
-            recorder = Recorder(self.folder, first, recipe.logging.wandb, to_values(recipe), measured)
+            recording = Recorder(self.folder, first, recipe.logging.wandb, to_values(recipe), measured)
         progress = Progress(recipe.name, recipe.steps, first, self._progress and fabric.is_global_zero)
-        try:
+        with recording as recorder:
             with progress, closing(shop.loader.steps(first)) as batches:
                 if first:
                     progress.say(f"{recipe.name}: going on after step {first}")
@@ -137,9 +137,6 @@ class Trainer:
             trainee.bring_home()
             if fabric.is_global_zero:
                 self._export(shop, FINAL, provenance)
-        finally:
-            if recorder is not None:
-                recorder.close()
 
     def _is_finished(self) -> bool:
         """Whether the student of this recipe is there already."""
