@@ -64,6 +64,24 @@ def test_weights_and_biases_is_told_where_it_is_wished(
     assert told[1:] == [(1, {"train/loss": 2.0}), "finish"]
 
 
+def test_every_run_has_an_id_of_its_own_and_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    fake = types.SimpleNamespace(init=lambda **settings: told.append(settings) or fake, finish=lambda: None)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    (tmp_path / "old" / "encoder" / "wandb").mkdir(parents=True)  # logged by an old version
+    folders = [tmp_path / name / "encoder" for name in ("one", "two", "one", "old")]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        Recorder(folder, 0, "project", {}).close()
+    one, two, again, old = (settings["id"] for settings in told)
+    assert one == again
+    assert len({one, two, "encoder"}) == 3
+    assert old == "encoder"
+    assert [settings["name"] for settings in told] == [
+        "one/encoder", "two/encoder", "one/encoder", "old/encoder"
+    ]  # fmt: skip
+
+
 def test_a_score_that_is_no_number_is_never_the_best() -> None:
     ledger = Ledger(step=1)
     assert not ledger.is_best(float("nan"))

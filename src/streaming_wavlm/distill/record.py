@@ -11,6 +11,7 @@ from typing import IO, Any, Self
 
 from ..errors import MissingDependencyError
 from .run_folder import write_json_line, write_text, writing_failed
+from .wandb_run import wandb_run
 
 TRAIN_FILE, VALIDATION_FILE = "train.jsonl", "validation.jsonl"
 
@@ -51,7 +52,7 @@ class Recorder:
                     opened.callback(self._files[name].close)
                 self._board = _tensorboard(folder / "tensorboard", step)
                 opened.callback(self._board.close)
-                self._wandb = _wandb(wandb, folder, config) if wandb else None
+                self._wandb = wandb_run(wandb, folder, config) if wandb else None
             except OSError as error:
                 raise writing_failed(folder, error) from error
             if self._wandb is not None:
@@ -142,17 +143,3 @@ def _tensorboard(folder: Path, step: int) -> Any:
             'training writes its curves with tensorboard: pip install "streaming-wavlm[distill]"'
         ) from error
     return SummaryWriter(str(folder), purge_step=step + 1)
-
-
-def _wandb(project: str, folder: Path, config: Mapping[str, Any]) -> Any:
-    try:
-        import wandb  # type: ignore[import-not-found, unused-ignore]
-    except ImportError as error:
-        raise MissingDependencyError(
-            'logging.wandb needs Weights & Biases: pip install "streaming-wavlm[wandb]", or leave it out'
-        ) from error
-    # The folder names the run: a continued run goes on with its curves.
-    name = folder.absolute().name
-    return wandb.init(
-        project=project, name=name, id=name, resume="allow", dir=str(folder), config=dict(config)
-    )
