@@ -33,7 +33,7 @@ def learning_rate(step: int, steps: int, peak: float, schedule: ScheduleSettings
 
 
 class ChunkSampler:
-    """Draws the chunk size of each step; all processes draw the same.
+    """Draws the chunk size of each batch of a step; all processes draw the same.
 
     Args:
         choices: chunk sizes and how likely each is; the config's own when there are none.
@@ -51,9 +51,16 @@ class ChunkSampler:
         self._chances = weights / weights.sum()
         self._seed = seed
 
-    def draw(self, step: int) -> ChunkMs:
-        """Return the chunk size of a step."""
-        rng = np.random.default_rng([self._seed, CHUNK, step])
+    def draw(self, step: int, place: int = 0) -> ChunkMs:
+        """Return the chunk size of a batch.
+
+        Args:
+            step: the step, from 0.
+            place: which of the batches that its process accumulates, from 0.
+        """
+        # The first batch draws what a step of one batch draws.
+        words = [self._seed, CHUNK, step, place] if place else [self._seed, CHUNK, step]
+        rng = np.random.default_rng(words)
         return self.sizes[int(rng.choice(len(self.sizes), p=self._chances))]
 
 
