@@ -109,7 +109,8 @@ def test_two_processes_have_the_gradients_of_one(tmp_path: Path, weighted: bool)
 
 def test_accumulated_batches_have_nearly_the_gradients_of_one(tmp_path: Path) -> None:
     make_corpus(tmp_path)
-    recipe = toy_recipe(tmp_path, tmp_path, accumulate=2, **DOUBLE)
+    # One chunk size: each of the batches would draw its own.
+    recipe = toy_recipe(tmp_path, tmp_path, accumulate=2, chunks=[{"ms": 200}], **DOUBLE)
     joint = gradients(recipe, join=True)
     # Each recording here has some 25 frames, of which the last has no target: in a batch of short ones more.
     weighted = largest(gradients(recipe, join=False), joint)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import types
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from streaming_wavlm.distill.errors import TrainingError
 from streaming_wavlm.distill.ledger import Ledger
 from streaming_wavlm.distill.progress import Progress, duration
 from streaming_wavlm.distill.record import Recorder
@@ -62,6 +64,24 @@ def test_weights_and_biases_is_told_where_it_is_wished(
     assert told[1:] == [(1, {"train/loss": 2.0}), "finish"]
 
 
+def test_every_run_has_an_id_of_its_own_and_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    fake = types.SimpleNamespace(init=lambda **settings: told.append(settings) or fake, finish=lambda: None)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    (tmp_path / "old" / "encoder" / "wandb").mkdir(parents=True)  # logged by an old version
+    folders = [tmp_path / name / "encoder" for name in ("one", "two", "one", "old")]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        Recorder(folder, 0, "project", {}).close()
+    one, two, again, old = (settings["id"] for settings in told)
+    assert one == again
+    assert len({one, two, "encoder"}) == 3
+    assert old == "encoder"
+    assert [settings["name"] for settings in told] == [
+        "one/encoder", "two/encoder", "one/encoder", "old/encoder"
+    ]  # fmt: skip
+
+
 def test_a_score_that_is_no_number_is_never_the_best() -> None:
     ledger = Ledger(step=1)
     assert not ledger.is_best(float("nan"))
@@ -97,3 +117,46 @@ def test_progress_without_a_terminal_is_plain_lines(capsys: pytest.CaptureFixtur
         silent.advance(1, 1.0, {})
         silent.say("nothing")
     assert capsys.readouterr().err == ""
+
+
+def on_a_full_disk(recorder: Recorder, left: str = "") -> Recorder:
+    """Let a file of a recorder be one that takes nothing, and have something left to write."""
+    recorder._files["train.jsonl"].close()
+    file = Path("/dev/full").open("a")  # noqa: SIM115  (the recorder closes it)
+    recorder._files["train.jsonl"] = recorder._opened.enter_context(file)
+    file.write(left)
+    return recorder
+
+
+def ended_by(recorder: Recorder, error: Exception) -> None:
+    with recorder:
+        raise error
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_told_once_and_clearly_and_everything_is_closed(tmp_path: Path) -> None:
+    recorder = on_a_full_disk(Recorder(tmp_path, 0, None, {}))
+    with pytest.raises(TrainingError, match=r"the disk is full.*train\.jsonl"), recorder:
+        recorder.train(1, {"loss": 1.0})
+    assert all(file.closed for file in recorder._files.values())
+    with pytest.raises(KeyError):
+        ended_by(on_a_full_disk(Recorder(tmp_path, 0, None, {}), "left over"), KeyError())
+    recorder = on_a_full_disk(Recorder(tmp_path, 0, None, {}), "left over")
+    with pytest.raises(TrainingError, match="the disk is full"):
+        recorder.close()
+    assert all(file.closed for file in recorder._files.values())
+
+
+def test_curves_that_cannot_be_written_are_told_clearly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Recorder(tmp_path, 0, None, {}) as recorder:
+        monkeypatch.setattr(recorder._board, "add_scalar", full)
+        with pytest.raises(TrainingError, match="the disk is full"):
+            recorder.speed(1, 2.0)
+    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter", full)
+    with pytest.raises(TrainingError, match="the disk is full"):
+        Recorder(tmp_path, 0, None, {})

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,17 @@ import pytest
 import torch
 
 import streaming_wavlm as sw
-from lab import make_corpus, recipe_values, toy_recipe
+from lab import STUDENT, make_corpus, recipe_values, toy_recipe
+from processes import finish, start_group
+from streaming_wavlm.config import StreamingWavLMConfig
 from streaming_wavlm.distill import resume, trainer
 from streaming_wavlm.distill.errors import ResumeError, TrainingError
 from streaming_wavlm.distill.recipe import Recipe, build_stages
 from streaming_wavlm.distill.resume import CheckpointStore
 from streaming_wavlm.distill.run_folder import RunFolder
+from streaming_wavlm.distill.student import scratch_student
 from streaming_wavlm.distill.trainer import Trainer
+from tiny import tiny_model
 
 CPU = torch.device("cpu")
 
@@ -80,6 +85,56 @@ def test_a_run_stopped_at_any_step_goes_on_as_if_nothing_had_been(
     assert equal(train(recipe), weights)
     for name in ("train.jsonl", "validation.jsonl"):
         assert lines(tmp_path / "run", name) == lines(folder, name)
+
+
+@pytest.mark.parametrize("step", [4, 8])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_validation_that_fails_costs_no_step_and_is_done_by_the_next_run(
+    root: Path,
+    tmp_path: Path,
+    undisturbed: tuple[Path, dict[str, torch.Tensor]],
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+    when: str,
+) -> None:
+    folder, weights = undisturbed
+    recipe = toy_recipe(root, tmp_path / "run")
+    validate = Trainer._validate
+
+    def failing(self: Trainer, *arguments: Any) -> bool:
+        at = self._ledger.step == step
+        if at and when == "before":
+            raise Crash
+        best = validate(self, *arguments)
+        if at:
+            raise Crash  # the line is written, the checkpoint is not
+        return best
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_validate", failing)
+        with pytest.raises(Crash):
+            train(recipe)
+    store = CheckpointStore(tmp_path / "run" / "checkpoints", 3)
+    assert store.latest() == step
+    steps: list[int] = []
+    with monkeypatch.context() as patch:
+        step_once = trainer.Stepper.__call__
+        patch.setattr(
+            trainer.Stepper,
+            "__call__",
+            lambda self, number, *rest: steps.append(number) or step_once(self, number, *rest),
+        )
+        assert equal(train(recipe), weights)
+    assert steps == list(range(step, 8))
+    for name in ("train.jsonl", "validation.jsonl"):
+        assert lines(tmp_path / "run", name) == lines(folder, name)
+    ours, theirs = (
+        CheckpointStore(run / "checkpoints", 3).load(8, CPU)["ledger"] for run in (tmp_path / "run", folder)
+    )
+    assert ours == theirs
+    assert not ours["unmeasured"]
+    stories = [sw.load(run / "best").provenance["validation"] for run in (tmp_path / "run", folder)]
+    assert stories[0] == stories[1]
 
 
 def test_the_run_is_reproducible_and_the_seed_decides(
@@ -283,6 +338,31 @@ def test_longer_training_and_other_logging_go_on_and_shorter_is_refused(root: Pa
         train(build_stages(values, ["steps=2"])[0])
 
 
+def test_other_processes_with_the_same_batches_go_on_without_a_word(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ["accumulate=2"]
+    values = recipe_values(root, tmp_path / "run", steps=2)
+    train(build_stages(values, words)[0])
+    finish(start_group(go_on_with, 2, build_stages(values, ["accumulate=1", "steps=4"])[0], tmp_path))
+    assert [(tmp_path / f"told{rank}").read_text() for rank in (0, 1)] == ["", ""]
+    train(build_stages(values, [*words, "steps=6"])[0])
+    assert "batches" not in caplog.text
+    train(build_stages(values, ["accumulate=3", "steps=8"])[0])
+    assert "had 2 batches (processes times accumulate) and now has 3" in caplog.text
+    forget(tmp_path / "run", 8, "group")
+    train(build_stages(values, ["accumulate=3", "steps=9"])[0])
+    assert len(caplog.records) == 1
+
+
+def go_on_with(recipe: Recipe, folder: Path) -> None:
+    """In a process of its own: train, and note what was warned of."""
+    handler = logging.FileHandler(folder / f"told{os.environ['RANK']}")
+    logging.getLogger("streaming_wavlm").addHandler(handler)
+    train(recipe)
+    handler.close()
+
+
 def test_changed_data_are_refused(tmp_path: Path) -> None:
     make_corpus(tmp_path)
     values = recipe_values(tmp_path, tmp_path / "run", steps=2)
@@ -341,7 +421,6 @@ def test_a_polite_request_to_stop_is_followed_by_a_checkpoint(
 
         def interrupted(self: Any, step: int, *arguments: Any) -> Any:
             if step == 4:
-                import os
                 import signal
 
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -353,3 +432,61 @@ def test_a_polite_request_to_stop_is_followed_by_a_checkpoint(
     # Asked as step 4 begins, noted there or at the next, and told to all processes at its end.
     assert CheckpointStore(tmp_path / "run" / "checkpoints", 3).latest() in (5, 6)
     assert equal(train(recipe), weights)
+
+
+def taught_by_reference(root: Path, out: Path, seed: int, **changes: Any) -> Recipe:
+    """A recipe with a teacher in a folder, which is written anew."""
+    tiny_model(seed, dtype=torch.float32).save_pretrained(root / "teacher")
+    teachers = [{"name": "ref", "kind": "reference", "source": str(root / "teacher")}]
+    pairs = [{"teacher": "ref", "student_layer": 2}]
+    return toy_recipe(root, out, **{"teachers": teachers, "objective": {"pairs": pairs}, **changes})
+
+
+def test_a_teacher_that_was_replaced_is_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_corpus(tmp_path)
+    run = tmp_path / "run"
+    train(taught_by_reference(tmp_path, run, seed=1, steps=2))
+    train(taught_by_reference(tmp_path, run, seed=1, steps=4))
+    with pytest.raises(ResumeError, match=r"the teacher 'ref' of the run in .* is another.*of step 4"):
+        train(taught_by_reference(tmp_path, run, seed=2, steps=6))
+    train(taught_by_reference(tmp_path, run, seed=1, steps=6, runtime={"teacher_dtype": "bfloat16"}))
+    assert "'ref' had weights in float32 and now has them in bfloat16" in caplog.text
+
+
+def test_a_checkpoint_that_does_not_tell_its_teachers_still_loads(tmp_path: Path) -> None:
+    make_corpus(tmp_path)
+    train(taught_by_reference(tmp_path, tmp_path / "run", seed=1, steps=2))
+    forget(tmp_path / "run", 2, "teachers")
+    train(taught_by_reference(tmp_path, tmp_path / "run", seed=2, steps=4))
+
+
+def test_a_run_tells_of_the_start_that_it_had(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_corpus(tmp_path)
+
+    def run(steps: int, seed: int) -> dict[str, Any]:
+        student = scratch_student(
+            StreamingWavLMConfig.from_dict(STUDENT, StreamingWavLMConfig.preset("mini"))
+        )
+        student.save_pretrained(tmp_path / "start", provenance={"seed": seed})
+        values = recipe_values(tmp_path, tmp_path / "run", steps=steps)
+        values["student"] = {"init": "checkpoint", "source": str(tmp_path / "start")}
+        started: dict[str, Any] = sw.load(Trainer(build_stages(values)[0], progress=False).run()).provenance[
+            "started_from"
+        ]
+        return started
+
+    first = run(2, seed=1)
+    assert first["seed"] == 1
+    assert run(4, seed=1) == first
+    assert "now holds another student" not in caplog.text
+    assert run(6, seed=2) == first
+    assert "now holds another student than the run" in caplog.text
+    forget(tmp_path / "run", 6, "start")
+    assert run(8, seed=2)["seed"] == 2
+
+
+def forget(run: Path, step: int, *names: str) -> None:
+    """Make a checkpoint one of an old version, which told less."""
+    store = CheckpointStore(run / "checkpoints", 3)
+    state = store.load(step, CPU)
+    store.save(step, {name: value for name, value in state.items() if name not in (*names, "format", "step")})

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from streaming_wavlm.distill.schedule import ChunkSampler, chunk_in_ms, learning_rate
@@ -57,6 +58,17 @@ def test_a_draw_depends_on_seed_and_step_alone() -> None:
     backwards = [one.draw(step) for step in reversed(range(200))][::-1]
     assert backwards == [same.draw(step) for step in range(200)]
     assert backwards != [other.draw(step) for step in range(200)]
+
+
+@pytest.mark.parametrize("seed", [5, 2**40])
+def test_each_accumulated_batch_draws_for_itself_and_the_first_as_if_it_were_alone(seed: int) -> None:
+    sampler = ChunkSampler(CHOICES, tiny_config(), seed)
+    alone = [sampler.draw(step) for step in range(200)]
+    places = [[sampler.draw(step, place) for step in range(200)] for place in range(3)]
+    assert places[0] == alone
+    assert len({tuple(place) for place in places}) == 3
+    expected = [np.random.default_rng([seed, 3, step]).choice(3, p=[0.25, 0.5, 0.25]) for step in range(200)]
+    assert alone == [CHOICES[index].ms for index in expected]
 
 
 def test_without_choices_the_students_own_chunk_is_used() -> None:

@@ -73,6 +73,20 @@ def test_a_start_from_an_offline_wavlm_takes_its_first_layers(tmp_path: Path) ->
         build_student(StudentSettings("convert", str(tmp_path), config={"ffn_dim": 24}))
 
 
+def test_a_bidirectional_student_is_refused_wherever_it_comes_from(tmp_path: Path) -> None:
+    tiny_model(causal=False, front_pad="valid", dtype=torch.float32).save_pretrained(tmp_path / "final")
+    huggingface_model().save_pretrained(tmp_path / "offline")
+    both = {"causal": False, "front_pad": "valid"}
+    for settings in (
+        StudentSettings("checkpoint", str(tmp_path / "final")),
+        StudentSettings("run", str(tmp_path)),
+        StudentSettings("convert", str(tmp_path / "offline"), config=both),
+        StudentSettings("scratch", config={**FIELDS, **both}),
+    ):
+        with pytest.raises(ConfigError, match=r"a student is causal"):
+            build_student(settings)
+
+
 def test_a_source_is_needed_where_one_is_read() -> None:
     with pytest.raises(ConfigError, match=r"needs student\.source"):
         build_student(StudentSettings("checkpoint"))

@@ -71,7 +71,7 @@ def test_the_folder_stays_within_its_budget_and_what_fits_is_used(tmp_path, capl
     assert "no more targets are cached" in caplog.text
     assert worst(cached(WAVS, LENGTHS).hidden_states, targets.hidden_states) == 0
     assert cached.hits == 1
-    assert cached.teacher.rows == 5
+    assert cached.teacher.rows == 3 + 2 + 2  # what found no room in the first batch is computed again
 
 
 def test_a_damaged_file_is_computed_again(tmp_path) -> None:
@@ -146,3 +146,44 @@ def test_a_run_killed_while_it_stored_a_batch_goes_on_the_same(tmp_path, monkeyp
     resumed = CachedTeacher(Wavering(tiny_model(dtype=torch.float32), "r"), tmp_path / "b", 10**9)
     assert worst(resumed(WAVS, LENGTHS).hidden_states, undisturbed.hidden_states) == 0
     assert resumed.hits == stop_after
+
+
+def wavering(folder, max_bytes: int) -> CachedTeacher:
+    return CachedTeacher(Wavering(tiny_model(dtype=torch.float32), "r"), folder, max_bytes)
+
+
+@pytest.mark.parametrize("stop", range(1, 6))
+def test_a_run_goes_on_the_same_after_its_cache_became_full(tmp_path, stop) -> None:
+    """Stopped after any batch and gone on from any before: checkpoints are rarer than batches."""
+    wavs = noise(9, 6400, dtype=torch.float32)
+    # Short recordings still find room where longer ones do not: the second batch fills the cache.
+    lengths = torch.tensor([6400, 6400, 1000, 6400, 6400, 1000, 6400, 1000, 1000])
+    batches = [torch.tensor(rows) for rows in ([0, 1, 2], [1, 3, 4], [2, 4, 5], [0, 3, 6], [5, 7, 8, 0])]
+
+    def heard(teacher: CachedTeacher, rows: list[torch.Tensor]) -> list[torch.Tensor]:
+        return [hidden for row in rows for hidden in teacher(wavs[row], lengths[row]).hidden_states]
+
+    room = 6900
+    whole = heard(wavering(tmp_path / "whole", room), batches)
+    assert len(list((tmp_path / "whole").glob("*/*.safetensors"))) == 4
+    layers = len(whole) // len(batches)
+    for start in range(stop + 1):
+        folder = tmp_path / f"from{start}"
+        heard(wavering(folder, room), batches[:stop])
+        again = heard(wavering(folder, room), batches[start:])
+        assert all(torch.equal(a, b) for a, b in zip(again, whole[start * layers :], strict=True)), start
+
+
+def test_a_full_cache_takes_more_once_there_is_room(tmp_path) -> None:
+    def kept() -> int:
+        return len(list(tmp_path.glob("*/*.safetensors")))
+
+    for _ in range(2):
+        CachedTeacher(teacher(), tmp_path, 3000)(WAVS, LENGTHS)
+        assert kept() == 1
+    for path in tmp_path.glob("*/*.safetensors"):
+        path.unlink()
+    CachedTeacher(teacher(), tmp_path, 3000)(WAVS, LENGTHS)
+    assert kept() == 1
+    CachedTeacher(teacher(), tmp_path, 10**6)(WAVS, LENGTHS)
+    assert kept() == 3

@@ -108,3 +108,10 @@ def test_the_fingerprint_tells_weights_and_settings_apart() -> None:
     }
     assert len(prints) == 4
     assert ReferenceTeacher(copy.deepcopy(model), "r").fingerprint() in prints
+
+
+def test_where_it_came_from_does_not_change_the_fingerprint() -> None:
+    model = tiny_model()
+    before = ReferenceTeacher(copy.deepcopy(model), "r").fingerprint()
+    model.provenance = {"converted_from": "elsewhere"}
+    assert ReferenceTeacher(model, "r").fingerprint() == before

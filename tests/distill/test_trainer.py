@@ -201,6 +201,29 @@ def test_too_many_nans_in_a_row_stop_the_run_with_sound_checkpoints(
     assert all(torch.isfinite(weight).all() for weight in state["task"].values())
 
 
+def test_accumulated_batches_are_heard_at_sizes_of_their_own(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, ...]] = []
+    heard: list[int] = []
+    step_once = Stepper.__call__
+
+    def listening(self: Stepper, *arguments: Any) -> Any:
+        forward = self._shop.student.forward
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                self._shop.student, "forward", lambda *given: heard.append(given[2]) or forward(*given)
+            )
+            report = step_once(self, *arguments)
+        told.append(report.chunks)
+        return report
+
+    monkeypatch.setattr(Stepper, "__call__", listening)
+    train(root, accumulate=2, steps=12, chunks=[{"ms": 100}, {"ms": 200}], data={"dev": []})
+    assert any(len(set(chunks)) == 2 for chunks in told)
+    assert [str(size) for size in heard] == [size for chunks in told for size in chunks]
+
+
 def test_stages_follow_each_other_and_are_not_repeated(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stages = [{"name": "first", "steps": 3}, {"name": "second", "steps": 2, "optimiser": {"lr": 1e-9}}]
     recipes = build_stages(recipe_values(root, root / "run", stages=stages))

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from lab import make_corpus, toy_recipe
+from streaming_wavlm.data import DataError
 from streaming_wavlm.distill.runtime import build_fabric
-from streaming_wavlm.distill.validation import validate
+from streaming_wavlm.distill.validation import Measurement, validate
 from streaming_wavlm.distill.workshop import Workshop, build_workshop
+from streaming_wavlm.errors import ConfigError
 
 
 @pytest.fixture
@@ -55,3 +57,39 @@ def test_measuring_leaves_no_trace(shop: Workshop) -> None:
     assert all(torch.equal(weight, before[name]) for name, weight in shop.task.state_dict().items())
     assert all(weight.grad is None for weight in shop.task.parameters())
     assert not any(parameter.requires_grad for parameter in shop.teachers.models["mel"].parameters())
+
+
+def test_a_batch_that_cannot_be_read_is_left_out_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_corpus(tmp_path)
+    recipe = toy_recipe(tmp_path, tmp_path, data={"batch_seconds": 0.8})
+    fabric = build_fabric(recipe.runtime)
+
+    def measured() -> Measurement:
+        shop = build_workshop(recipe, fabric)
+        assert shop.held_out is not None
+        return validate(shop.task, shop.teachers, shop.held_out, (100,), fabric)
+
+    whole = measured()
+    (tmp_path / "voices/audio/voice23.wav").write_bytes(b"garbage")
+    found = measured()
+    assert (whole.bad, found.bad) == (0, 1)
+    assert found.values()["bad"] == found.curves()["validation/bad"] == 1
+    assert "voice23.wav" in caplog.text
+    assert np.isfinite(found.score)
+    assert found.score != whole.score
+    for path in (tmp_path / "voices/audio").glob("*.wav"):
+        path.write_bytes(b"garbage")
+    with pytest.raises(DataError, match=r"none of the 4 recordings to measure on can be read.*data\.dev"):
+        measured()
+
+
+@pytest.mark.parametrize(("sizes", "why"), [([410], "multiple of the hop"), ([100, 100], "given once")])
+def test_chunk_sizes_that_cannot_be_measured_at_are_refused_before_the_first_step(
+    tmp_path: Path, sizes: list[int], why: str
+) -> None:
+    make_corpus(tmp_path)
+    recipe = toy_recipe(tmp_path, tmp_path, validation={"chunk_ms": sizes})
+    with pytest.raises(ConfigError, match=rf"validation\.chunk_ms: .*{why}"):
+        build_workshop(recipe, build_fabric(recipe.runtime))

@@ -19,7 +19,8 @@ class Batch:
     """What a process learns from at once.
 
     Attributes:
-        wavs: 16 kHz audio ``[batch, samples]``, zero past the end of a row; at least one row.
+        wavs: 16 kHz audio ``[batch, samples]``, zero past the end of a row; at least one row,
+            unless it is to measure on and nothing of it can be read.
         lengths: samples of each row, int64 ``[batch]``.
         names: what the rows are.
         bad: why each recording that is missing could not be read.

@@ -30,6 +30,7 @@ class Ledger:
         best_score: the lowest of the validations so far.
         best_step: when that was.
         validation: what the last validation found.
+        unmeasured: whether the validation that is due after these steps is still to be done.
         window: sums over the steps since the curve's last point.
         window_steps: how many steps these are.
     """
@@ -43,6 +44,7 @@ class Ledger:
     best_score: float | None = None
     best_step: int | None = None
     validation: dict[str, Any] | None = None
+    unmeasured: bool = False
     window: dict[str, float] = field(default_factory=dict)
     window_steps: int = 0
 

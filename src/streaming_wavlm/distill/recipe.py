@@ -51,7 +51,8 @@ class Recipe:
         optimiser: how weights follow gradients.
         schedule: the learning rate over the steps.
         accumulate: batches of one step, on each process.
-        chunks: chunk sizes, one drawn at each step; the student's own when empty.
+        chunks: chunk sizes, one drawn for each batch that a process accumulates in a step; the student's own
+            when empty.
         validation: how it is measured.
         logging: what is told.
         checkpoints: what is kept.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from types import TracebackType
+from typing import IO, Any, Self
 
 from ..errors import MissingDependencyError
 from .run_folder import write_json_line, write_text, writing_failed
+from .wandb_run import wandb_run
 
 TRAIN_FILE, VALIDATION_FILE = "train.jsonl", "validation.jsonl"
 
@@ -21,22 +24,49 @@ class Recorder:
         step: steps done before.
         wandb: project to log to with Weights & Biases; none when None.
         config: what it is told about the run.
+        measured: the last step whose measurement is known, ``step`` when None; what was told of later ones is
+            removed too.
 
     Raises:
         MissingDependencyError: TensorBoard or, if it is wished, wandb is not installed.
         TrainingError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, step: int, wandb: str | None, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        step: int,
+        wandb: str | None,
+        config: Mapping[str, Any],
+        measured: int | None = None,
+    ) -> None:
+        self._folder = folder
         self._files: dict[str, IO[str]] = {}
-        self._board = _tensorboard(folder / "tensorboard", step)
-        self._wandb = _wandb(wandb, folder, config) if wandb else None
-        try:
-            for name in (TRAIN_FILE, VALIDATION_FILE):
-                _forget_after(folder / name, step)
-                self._files[name] = (folder / name).open("a", encoding="utf-8")
-        except OSError as error:
-            raise writing_failed(folder, error) from error
+        self._told = False
+        measured = step if measured is None else measured
+        with ExitStack() as opened:
+            try:
+                for name, known in ((TRAIN_FILE, step), (VALIDATION_FILE, measured)):
+                    _forget_after(folder / name, known)
+                    self._files[name] = (folder / name).open("a", encoding="utf-8")
+                    opened.callback(self._files[name].close)
+                self._board = _tensorboard(folder / "tensorboard", step)
+                opened.callback(self._board.close)
+                self._wandb = wandb_run(wandb, folder, config) if wandb else None
+            except OSError as error:
+                raise writing_failed(folder, error) from error
+            if self._wandb is not None:
+                opened.callback(self._wandb.finish)
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._told = self._told or error is not None  # what ends the run is not to be hidden by what follows
+        self.close()
 
     def train(self, step: int, values: Mapping[str, float]) -> None:
         """Record numbers of the training after ``step`` steps; slashes may part their names."""
@@ -49,7 +79,8 @@ class Recorder:
 
     def speed(self, step: int, hours_per_hour: float) -> None:
         """Record how fast it is, as a curve only: the one thing that differs from run to run."""
-        self._board.add_scalar("speed/hours_of_audio_per_hour", hours_per_hour, step)
+        with self._writing(self._folder):
+            self._board.add_scalar("speed/hours_of_audio_per_hour", hours_per_hour, step)
 
     def validation(self, step: int, values: Mapping[str, Any], curves: Mapping[str, float]) -> None:
         """Record a measurement after ``step`` steps.
@@ -62,22 +93,32 @@ class Recorder:
         self._write(VALIDATION_FILE, step, {"step": step, **values}, curves)
 
     def close(self) -> None:
-        """Close the files."""
-        for file in self._files.values():
-            file.close()
-        self._board.close()
-        if self._wandb is not None:
-            self._wandb.finish()
+        """Close the files, each whatever happens to the others.
+
+        Raises:
+            TrainingError: what was still to be written could not be, and no other error was raised before.
+        """
+        try:
+            self._opened.close()
+        except OSError as error:
+            if not self._told:
+                raise writing_failed(self._folder, error) from error
 
     def _write(self, file: str, step: int, line: Mapping[str, Any], curves: Mapping[str, float]) -> None:
-        try:
+        with self._writing(self._folder / file):
             write_json_line(self._files[file], line)
             for name, value in curves.items():
                 self._board.add_scalar(name, value, step)
-        except OSError as error:
-            raise writing_failed(Path(self._files[file].name), error) from error
         if self._wandb is not None:
             self._wandb.log(dict(curves), step=step)
+
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._told = True
+            raise writing_failed(path, error) from error
 
 
 def _forget_after(path: Path, step: int) -> None:
@@ -102,17 +143,3 @@ def _tensorboard(folder: Path, step: int) -> Any:
             'training writes its curves with tensorboard: pip install "streaming-wavlm[distill]"'
         ) from error
     return SummaryWriter(str(folder), purge_step=step + 1)
-
-
-def _wandb(project: str, folder: Path, config: Mapping[str, Any]) -> Any:
-    try:
-        import wandb  # type: ignore[import-not-found, unused-ignore]
-    except ImportError as error:
-        raise MissingDependencyError(
-            'logging.wandb needs Weights & Biases: pip install "streaming-wavlm[wandb]", or leave it out'
-        ) from error
-    # The folder names the run: a continued run goes on with its curves.
-    name = folder.absolute().name
-    return wandb.init(
-        project=project, name=name, id=name, resume="allow", dir=str(folder), config=dict(config)
-    )

@@ -13,20 +13,16 @@ from typing import IO, Any
 
 import yaml
 
-from ..experiment import differences, to_values, to_yaml
+from ..experiment import to_values, to_yaml
 from ..files import locked, replacing, sweep
 from .errors import ResumeError, TrainingError
 from .recipe import Recipe
+from .recipe_changes import forbidden_changes
 
 logger = logging.getLogger(__name__)
 
 RECIPE_FILE = "recipe.yaml"
 LOCK_FILE = "lock"
-# What may change when a run is continued: how long, what is written, where it computes.
-_FREE = (
-    "out", "steps", "schedule.cooldown", "logging", "checkpoints", "limits", "runtime", "validation",
-    "data.root", "data.workers",
-)  # fmt: skip
 
 
 class RunFolder:
@@ -77,11 +73,7 @@ class RunFolder:
             ) from error
 
     def _compare(self, before: Any, recipe: Recipe) -> None:
-        changed = {
-            key: values
-            for key, values in differences(before, to_values(recipe)).items()
-            if not any(key == free or key.startswith(f"{free}.") for free in _FREE)
-        }
+        changed = forbidden_changes(before, to_values(recipe))
         if changed:
             lines = "\n".join(f"  {key}: {old!r} → {new!r}" for key, (old, new) in changed.items())
             raise ResumeError(

@@ -33,7 +33,7 @@ def learning_rate(step: int, steps: int, peak: float, schedule: ScheduleSettings
 
 
 class ChunkSampler:
-    """Draws the chunk size of each step; all processes draw the same.
+    """Draws the chunk size of each batch of a step; all processes draw the same.
 
     Args:
         choices: chunk sizes and how likely each is; the config's own when there are none.
@@ -41,24 +41,48 @@ class ChunkSampler:
         seed: of the run.
 
     Raises:
-        ConfigError: a chunk size is no multiple of the hop.
+        ConfigError: a chunk size is no multiple of the hop, or is given twice.
     """
 
     def __init__(self, choices: Sequence[ChunkChoice], config: StreamingWavLMConfig, seed: int) -> None:
         self.sizes: tuple[ChunkMs, ...] = tuple(choice.ms for choice in choices) or (config.chunk_ms,)
-        if len(set(self.sizes)) < len(self.sizes):
-            raise ConfigError(f"chunks: every size can be given once, got {list(self.sizes)}")
-        for ms in self.sizes:
-            if ms != "whole":
-                config.replace(chunk_ms=ms)
+        check_chunks(self.sizes, config)
         weights = np.array([choice.weight for choice in choices] or [1.0])
         self._chances = weights / weights.sum()
         self._seed = seed
 
-    def draw(self, step: int) -> ChunkMs:
-        """Return the chunk size of a step."""
-        rng = np.random.default_rng([self._seed, CHUNK, step])
+    def draw(self, step: int, place: int = 0) -> ChunkMs:
+        """Return the chunk size of a batch.
+
+        Args:
+            step: the step, from 0.
+            place: which of the batches that its process accumulates, from 0.
+        """
+        # The first batch draws what a step of one batch draws.
+        words = [self._seed, CHUNK, step, place] if place else [self._seed, CHUNK, step]
+        rng = np.random.default_rng(words)
         return self.sizes[int(rng.choice(len(self.sizes), p=self._chances))]
+
+
+def check_chunks(sizes: Sequence[ChunkMs], config: StreamingWavLMConfig, where: str = "chunks") -> None:
+    """Refuse chunk sizes that cannot be had.
+
+    Args:
+        sizes: milliseconds, or ``"whole"``.
+        config: of the student.
+        where: what gives them, the start of the message.
+
+    Raises:
+        ConfigError: a size is no multiple of the hop, or is given twice.
+    """
+    if len(set(sizes)) < len(sizes):
+        raise ConfigError(f"{where}: every size can be given once, got {list(sizes)}")
+    for ms in sizes:
+        if ms != "whole":
+            try:
+                config.replace(chunk_ms=ms)
+            except ConfigError as error:
+                raise ConfigError(f"{where}: {error}") from error
 
 
 def chunk_in_ms(chunk: ChunkMs, samples: int, config: StreamingWavLMConfig) -> int:

@@ -28,7 +28,7 @@ class StepReport:
         parts: the loss of each pair.
         gradient: the length of the gradient, before clipping.
         lr: the learning rate.
-        chunk: the chunk size.
+        chunks: the chunk size of each batch of a process.
         finite: False if the weights were left as they are because something was NaN or infinite.
         seconds: of audio.
         seen: recordings asked for.
@@ -40,7 +40,7 @@ class StepReport:
     parts: dict[str, float]
     gradient: float
     lr: float
-    chunk: str
+    chunks: tuple[str, ...]
     finite: bool
     seconds: float
     seen: int
@@ -77,14 +77,14 @@ class Stepper:
         lr = learning_rate(step, recipe.steps, recipe.optimiser.lr, recipe.schedule)
         for group in self._optimiser.param_groups:
             group["lr"] = lr
-        chunk = shop.chunks.draw(step)
+        chunks = [shop.chunks.draw(step, place) for place in range(len(loaded))]
         batches = [batch.to(fabric.device) for batch in loaded]
         averages = self._averages(batches)
         totals = []
         for place, (batch, average) in enumerate(zip(batches, averages, strict=True)):
             with fabric.autocast():
                 targets = shop.teachers.teach(batch)
-            chunk_ms = chunk_in_ms(chunk, batch.wavs.shape[1], shop.student.config)
+            chunk_ms = chunk_in_ms(chunks[place], batch.wavs.shape[1], shop.student.config)
             with self._synced(place == len(batches) - 1):
                 total, parts = self._module(Lesson(batch, targets, chunk_ms, average))
                 fabric.backward(total / len(batches))
@@ -104,8 +104,8 @@ class Stepper:
         self._optimiser.zero_grad(set_to_none=True)
         seconds, seen, bad, stopped = sums
         return StepReport(
-            means[0], dict(zip(shop.task.part_names, means[1:], strict=True)), norm, lr, str(chunk), finite,
-            seconds, round(seen), round(bad), stopped > 0,
+            means[0], dict(zip(shop.task.part_names, means[1:], strict=True)), norm, lr,
+            tuple(map(str, chunks)), finite, seconds, round(seen), round(bad), stopped > 0,
         )  # fmt: skip
 
     def _seed(self, step: int) -> None:

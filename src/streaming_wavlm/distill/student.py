@@ -35,9 +35,21 @@ def build_student(settings: StudentSettings, seed: int = 0) -> StreamingWavLM:
         seed: of a start from scratch.
 
     Raises:
-        ConfigError: a field of the architecture is unknown, or contradicts the source.
+        ConfigError: a field of the architecture is unknown or contradicts the source, or the student would
+            not be causal.
         CheckpointError: the source cannot be used.
     """
+    student = _started(settings, seed)
+    if not student.config.causal:
+        raise ConfigError(
+            f"a student is causal, and student.init {settings.init!r} gives a bidirectional one"
+            + (f": {settings.source}" if settings.source else "")
+            + "; leave causal out of student.config, or convert an offline WavLM with student.init convert"
+        )
+    return student
+
+
+def _started(settings: StudentSettings, seed: int) -> StreamingWavLM:
     if settings.init == "scratch":
         preset = StreamingWavLMConfig.preset(settings.preset)
         return scratch_student(StreamingWavLMConfig.from_dict(settings.config, preset), seed)
@@ -49,8 +61,6 @@ def build_student(settings: StudentSettings, seed: int = 0) -> StreamingWavLM:
         return load(settings.run / FINAL, config=settings.config)
     student = convert(settings.source, num_layers=settings.num_layers)
     config = StreamingWavLMConfig.from_dict(settings.config, student.config)
-    if not config.causal:
-        raise ConfigError("a student is causal: leave causal out of student.config")
     other = StreamingWavLM(config)
     try:
         other.load_state_dict(student.state_dict())

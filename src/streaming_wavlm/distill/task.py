@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -91,6 +92,17 @@ class Teachers:
     student: StreamingWavLM
     self_layers: tuple[int, ...] = ()
     positional: str | None = None
+
+    @cached_property
+    def fingerprints(self) -> dict[str, dict[str, str]]:
+        """What tells each teacher from another: name → digest of all that decides its targets, and type.
+
+        The type is that of its weights, for in another one the digest is another too.
+        """
+        return {
+            name: {"digest": model.fingerprint(), "dtype": model.weight_type()}
+            for name, model in self.models.items()
+        }
 
     def teach(self, batch: Batch) -> dict[str, Targets] | PositionalTargets:
         """Return what the teachers say about a batch, each computed once."""

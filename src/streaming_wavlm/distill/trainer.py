@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -103,34 +103,40 @@ class Trainer:
         do_step = Stepper(shop, fabric, trainee.module, trainee.wrapped)
         provenance = self._provenance(shop) if fabric.is_global_zero else {}
         first = ledger.step
-        recorder = None
+        recording: Recorder | nullcontext[None] = nullcontext()
         if fabric.is_global_zero:
-            recorder = Recorder(self.folder, first, recipe.logging.wandb, to_values(recipe))
+            measured = first - 1 if ledger.unmeasured else first
+            recording = Recorder(self.folder, first, recipe.logging.wandb, to_values(recipe), measured)
         progress = Progress(recipe.name, recipe.steps, first, self._progress and fabric.is_global_zero)
-        try:
+        with recording as recorder:
             with progress, closing(shop.loader.steps(first)) as batches:
                 if first:
                     progress.say(f"{recipe.name}: going on after step {first}")
+                if ledger.unmeasured and self._validation_due(shop):
+                    self._validate(fabric, shop, recorder, progress, provenance)
+                    self._save(fabric, shop, trainee)
+                ledger.unmeasured = False
                 for step in range(first, recipe.steps):
                     loaded = next(batches)
                     for why in (why for batch in loaded for why in batch.bad):
                         logger.warning("skipped: %s", why)
                     report = do_step(step, loaded, self._stop.asked)
                     self._account(report, recorder, progress)
+                    keep = report.stop or self._due(recipe.checkpoints.every)
                     best = False
-                    if shop.held_out is not None and self._due(recipe.validation.every):
+                    if self._validation_due(shop):
+                        ledger.unmeasured = True
+                        if keep:  # what was learnt must not be lost with a validation that fails
+                            self._save(fabric, shop, trainee)
                         trainee.bring_home()
                         best = self._validate(fabric, shop, recorder, progress, provenance)
-                    if best or report.stop or self._due(recipe.checkpoints.every):
+                    if best or keep:
                         self._save(fabric, shop, trainee)
                     if report.stop:
                         raise KeyboardInterrupt
             trainee.bring_home()
             if fabric.is_global_zero:
                 self._export(shop, FINAL, provenance)
-        finally:
-            if recorder is not None:
-                recorder.close()
 
     def _is_finished(self) -> bool:
         """Whether the student of this recipe is there already."""
@@ -141,6 +147,9 @@ class Trainer:
 
     def _due(self, every: int) -> bool:
         return self._ledger.step % every == 0 or self._ledger.step == self.recipe.steps
+
+    def _validation_due(self, shop: Workshop) -> bool:
+        return shop.held_out is not None and self._due(self.recipe.validation.every)
 
     def _account(self, report: StepReport, recorder: Recorder | None, progress: Progress) -> None:
         ledger = self._ledger
@@ -176,6 +185,7 @@ class Trainer:
         if math.isfinite(found.score):  # JSON knows no NaN
             self._ledger.validation = {"step": self._ledger.step, **found.values()}
         best = self._ledger.is_best(found.score)
+        self._ledger.unmeasured = False
         if recorder is not None:
             recorder.validation(self._ledger.step, found.values(), found.curves())
             if best:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..data import HeldOut
+from ..data import DataError, HeldOut
 from ..metrics import Agreement, LayerAgreement
 from .losses import INDIRECT
 from .objective import Objective
@@ -26,10 +26,12 @@ class Measurement:
     Attributes:
         losses: the objective's value at each chunk size.
         agreement: of each pair of layers, at each chunk size.
+        bad: recordings that could not be read, and so were not measured on.
     """
 
     losses: dict[str, float]
     agreement: dict[str, dict[str, Agreement]]
+    bad: int = 0
 
     @property
     def score(self) -> float:
@@ -40,6 +42,7 @@ class Measurement:
         """Return everything, JSON-ready."""
         return {
             "score": self.score,
+            "bad": self.bad,
             "chunks": {
                 chunk: {
                     "loss": loss,
@@ -54,7 +57,7 @@ class Measurement:
 
     def curves(self) -> dict[str, float]:
         """Return everything as numbers by name, the chunk size last, so that sizes share a plot's group."""
-        curves = {"validation/score": self.score}
+        curves = {"validation/score": self.score, "validation/bad": float(self.bad)}
         for chunk, loss in self.losses.items():
             curves[f"validation/loss/{chunk}"] = loss
             for name, found in self.agreement[chunk].items():
@@ -75,13 +78,20 @@ def validate(
         held_out: recordings it does not learn from.
         chunks: chunk sizes to measure at; the positional stage has none.
         fabric: the processes, the device and the precision.
+
+    Raises:
+        DataError: none of the recordings can be read, by no process.
     """
     names = [str(chunk) for chunk in chunks]
     agreement = {name: LayerAgreement() for name in names}
     sums = torch.zeros(len(names), 2, dtype=torch.float64)
+    bad: list[str] = []
     task.eval()
     try:
         for loaded in held_out.load(fabric.global_rank, fabric.world_size):
+            bad += loaded.bad
+            if not len(loaded.lengths):
+                continue
             batch = loaded.to(fabric.device)
             with fabric.autocast():
                 targets = teachers.teach(batch)
@@ -93,14 +103,22 @@ def validate(
                     sums[index] += torch.tensor([loss * batch.seconds, batch.seconds], dtype=torch.float64)
     finally:
         task.train()
+    # All processes decide together: one that alone gave up would leave the others waiting.
     sums = _summed(sums, fabric)
+    counts = _summed(torch.tensor([len(bad)], dtype=torch.float64), fabric)
+    if not sums[:, 1].all():
+        why = f", the last because: {bad[-1]}" if bad else ""
+        raise DataError(
+            f"none of the {int(counts[0])} recordings to measure on can be read{why}; repair them, or give "
+            "others as data.dev"
+        )
     for found in agreement.values():
         totals = found.totals()
         found.load_totals(
             {name: _summed(totals.get(name, torch.zeros(4)).double(), fabric) for name in _comparable(task)}
         )
     losses = {name: float(total / seconds) for name, (total, seconds) in zip(names, sums, strict=True)}
-    return Measurement(losses, {name: found.result() for name, found in agreement.items()})
+    return Measurement(losses, {name: found.result() for name, found in agreement.items()}, int(counts[0]))
 
 
 def _score(task: DistillTask, lesson: Lesson, agreement: LayerAgreement) -> float:

@@ -21,7 +21,7 @@ from .objective import Objective
 from .positional import PositionalObjective
 from .recipe import SELF, Recipe
 from .runtime import teacher_dtype
-from .schedule import ChunkSampler
+from .schedule import ChunkSampler, check_chunks
 from .settings import ChunkMs, OptimiserSettings
 from .student import build_student, prepare_student
 from .task import DistillTask, Teachers
@@ -93,6 +93,8 @@ def build_workshop(recipe: Recipe, fabric: Any) -> Workshop:
     )
     student = build_student(recipe.student, recipe.seed)
     prepare_student(student, recipe.objective, recipe.student.freeze)
+    chunks = ChunkSampler(recipe.chunks, student.config, recipe.seed)
+    check_chunks(recipe.validation.chunk_ms, student.config, "validation.chunk_ms")
     student = student.to(fabric.device)
     models = _teachers(recipe, fabric)
     asked = recipe.objective
@@ -105,10 +107,7 @@ def build_workshop(recipe: Recipe, fabric: Any) -> Workshop:
         _positive(asked.layers_of(SELF), student),
         asked.positional.teacher if asked.positional else None,
     )
-    return Workshop(
-        recipe, corpus, plan, loader, _held_out(recipe), student, teachers, task,
-        ChunkSampler(recipe.chunks, student.config, recipe.seed),
-    )  # fmt: skip
+    return Workshop(recipe, corpus, plan, loader, _held_out(recipe), student, teachers, task, chunks)
 
 
 def batch_plan(recipe: Recipe, corpus: Corpus, world: int) -> BatchPlan:

@@ -16,6 +16,8 @@ from ...checks import check_lengths, check_samples
 from ...errors import ConfigError, InputError
 from ..geometry import FrameGeometry
 
+_STORY = ("name", "source", "provenance")
+
 
 @dataclass(frozen=True)
 class TeacherSpec:
@@ -155,13 +157,19 @@ class Teacher(nn.Module, ABC):
 
     def fingerprint(self) -> str:
         """Return a digest that changes with the weights and whatever else changes the targets."""
-        # What it is called and where it lies do not: targets kept on disk stay good when a folder moves.
-        settings = {key: value for key, value in self.description().items() if key not in ("name", "source")}
+        # What it is called, where it lies and where it came from do not: targets kept on disk stay good when
+        # a folder moves.
+        settings = {key: value for key, value in self.description().items() if key not in _STORY}
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for key, value in sorted(self.state_dict().items()):
             digest.update(f"{key}{value.dtype}{list(value.shape)}".encode())
             digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
         return digest.hexdigest()
+
+    def weight_type(self) -> str:
+        """Return the floating-point type of its weights, such as ``"bfloat16"``; of a few types all."""
+        types = {str(value.dtype).removeprefix("torch.") for value in self.state_dict().values()}
+        return " ".join(sorted(types))
 
     def frozen(self) -> Self:
         """Switch gradients off and eval mode on; each teacher calls it when it is complete."""

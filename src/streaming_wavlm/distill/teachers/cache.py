@@ -16,12 +16,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ...files import replacing
 from .base import PositionalTargets, Teacher
+from .cache_room import CacheRoom
 
 logger = logging.getLogger(__name__)
 
-# Other processes write into the same folder: look again how full it is after so many files.
-_RECOUNT = 256
 _HALF_MAX = 65_504.0
+_HEADER = 1024  # of a file, or more
 
 
 class CachedTeacher(Teacher):
@@ -30,8 +30,9 @@ class CachedTeacher(Teacher):
     Targets are found by a digest of the samples and of the teacher, so they are always the right ones; with
     augmentation, no recording sounds the same twice and the cache only fills up. They are kept in float16
     (float32 where they are too large for it), and given so rounded the first time too: what is given does
-    not depend on what is stored. When the folder is full nothing more is stored: epochs pass over the
-    recordings in turn, so throwing out the oldest would throw out what comes next.
+    not depend on what is stored. When the folder is full nothing more is stored, by later runs neither unless
+    there is room again: epochs pass over the recordings in turn, so throwing out the oldest would throw out
+    what comes next.
 
     Args:
         teacher: whose targets are kept.
@@ -46,9 +47,10 @@ class CachedTeacher(Teacher):
         self.max_bytes = max_bytes
         self.hits = self.misses = 0
         self._identity = teacher.fingerprint().encode()
-        self._since_count = 0
-        self._storing = True
-        self._bytes = self._folder_bytes()
+        self._room = CacheRoom(self.folder, max_bytes)
+        self._failed = False
+        if self._room.full:
+            self._stop("it is full since an earlier run")
 
     def compute(self, wavs: Tensor, lengths: Tensor) -> tuple[Sequence[Tensor], Tensor]:
         """Read the targets of known recordings, compute and store the others."""
@@ -57,20 +59,17 @@ class CachedTeacher(Teacher):
         unknown = [index for index, row in enumerate(rows) if row is None]
         self.hits += len(rows) - len(unknown)
         self.misses += len(unknown)
-        if unknown:
+        if unknown and self._storing:
             # All of the batch while the cache grows, so that a run that was killed while it stored one
             # computes what it did before, to the last bit; only what is needed once the cache is full.
-            asked = range(len(rows)) if self._storing else unknown
-            chosen = torch.tensor(asked, device=wavs.device)
-            longest = int(lengths[chosen].max())
-            targets = self.teacher(wavs[chosen, :longest], lengths[chosen])
-            for position, index in enumerate(asked):
-                if rows[index] is None:
-                    frames = int(targets.lengths[position])
-                    rows[index] = row = [
-                        _short(hidden[position, :frames]) for hidden in targets.hidden_states
-                    ]
-                    self._store(paths[index], row)
+            self._compute(range(len(rows)), rows, wavs, lengths)
+            unknown = [index for index in unknown if not self._store(paths[index], rows[index] or ())]
+            # What found no room is computed as a run that goes on and finds the cache full will do it.
+            unknown = unknown if 0 < len(unknown) < len(rows) else []
+            for index in unknown:
+                rows[index] = None
+        if unknown:
+            self._compute(unknown, rows, wavs, lengths)
         found = [row for row in rows if row is not None]
         hidden = [
             pad_sequence([tensor.float() for tensor in layer], batch_first=True)
@@ -90,6 +89,22 @@ class CachedTeacher(Teacher):
         """Return the digest of the teacher."""
         return self._identity.decode()
 
+    @property
+    def _storing(self) -> bool:
+        return not self._failed and not self._room.full
+
+    def _compute(
+        self, asked: Sequence[int], rows: list[list[Tensor] | None], wavs: Tensor, lengths: Tensor
+    ) -> None:
+        """Ask the teacher for some rows of a batch, and take those that are not there yet."""
+        chosen = torch.tensor(asked, device=wavs.device)
+        longest = int(lengths[chosen].max())
+        targets = self.teacher(wavs[chosen, :longest], lengths[chosen])
+        for position, index in enumerate(asked):
+            if rows[index] is None:
+                frames = int(targets.lengths[position])
+                rows[index] = [_short(hidden[position, :frames]) for hidden in targets.hidden_states]
+
     def _path(self, samples: Tensor) -> Path:
         digest = hashlib.sha256(self._identity)
         digest.update(samples.float().cpu().contiguous().numpy().tobytes())
@@ -106,33 +121,30 @@ class CachedTeacher(Teacher):
             logger.warning("the cached targets %s are damaged (%s): computing them again", path, error)
             return None
 
-    def _store(self, path: Path, row: Sequence[Tensor]) -> None:
+    def _store(self, path: Path, row: Sequence[Tensor]) -> bool:
+        """Keep the targets of a recording if there is room; return whether they are kept."""
         if not self._storing:
-            return
+            return False
         tensors = {
             str(number): hidden.cpu().contiguous() for number, hidden in zip(self.layers, row, strict=True)
         }
-        size = sum(tensor.nbytes for tensor in tensors.values())
-        self._since_count += 1
-        if self._since_count >= _RECOUNT:
-            self._bytes, self._since_count = self._folder_bytes(), 0
-        if self._bytes + size + 1024 > self.max_bytes:
-            self._stop(f"it holds {self._bytes / 1e9:.2f} of {self.max_bytes / 1e9:.2f} GB")
-            return
+        if not self._room.fits(sum(tensor.nbytes for tensor in tensors.values()) + _HEADER):
+            self._stop(f"it holds {self._room.bytes / 1e9:.2f} of {self.max_bytes / 1e9:.2f} GB")
+            return False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            before = path.stat().st_size if path.exists() else 0  # damaged, or twice in a batch
             with replacing(path) as temporary:
                 save_file(tensors, temporary)
-                self._bytes += temporary.stat().st_size
+                self._room.add(temporary.stat().st_size - before)
         except (OSError, SafetensorError) as error:
+            self._failed = True
             self._stop(str(error))
+            return False
+        return True
 
     def _stop(self, why: str) -> None:
-        self._storing = False
         logger.warning("no more targets are cached in %s: %s; training goes on", self.folder, why)
-
-    def _folder_bytes(self) -> int:
-        return sum(path.stat().st_size for path in self.folder.glob("*/*.safetensors"))
 
 
 def _short(hidden: Tensor) -> Tensor:
