@@ -64,12 +64,13 @@ class Workshop:
         return self.recipe.validation.chunk_ms or self.chunks.sizes
 
 
-def build_workshop(recipe: Recipe, fabric: Any) -> Workshop:
+def build_workshop(recipe: Recipe, fabric: Any, student: StreamingWavLM | None = None) -> Workshop:
     """Build everything.
 
     Args:
         recipe: the recipe.
         fabric: launched.
+        student: what to begin with, and nothing else that was learnt before; what the recipe names when None.
 
     Raises:
         ConfigError: the parts do not fit together.
@@ -91,14 +92,15 @@ def build_workshop(recipe: Recipe, fabric: Any) -> Workshop:
         keep_clean=recipe.augment is not None and recipe.augment.clean_teacher,
         workers=data.workers,
     )
-    student = build_student(recipe.student, recipe.seed)
+    earlier = recipe.student.run if student is None else None
+    student = build_student(recipe.student, recipe.seed) if student is None else student
     prepare_student(student, recipe.objective, recipe.student.freeze)
     student = student.to(fabric.device)
     models = _teachers(recipe, fabric)
     asked = recipe.objective
     task = DistillTask(student, _objective(recipe, student, models)).to(fabric.device)
-    if recipe.student.run is not None:
-        inherit(task, recipe.student.run)
+    if earlier is not None:
+        inherit(task, earlier)
     teachers = Teachers(
         models,
         student,
