@@ -61,6 +61,16 @@ def test_batches_are_the_same_whoever_reads_them(root: Path, workers: int, cache
     assert same(alone, take(make_loader(root, transform=augment, cache=cache, workers=workers), 20))
 
 
+def test_a_change_of_the_audio_is_told_which_recordings_it_has(root: Path) -> None:
+    told: list[tuple[str, ...]] = []
+
+    def note(wavs: Any, lengths: Any, rng: Any, names: Any) -> Any:
+        told.append(tuple(names))
+        return wavs
+
+    assert [batch.names for batch in take(make_loader(root, transform=note), 5)] == told
+
+
 @pytest.mark.parametrize("cache", [False, True])
 def test_going_on_from_any_step_gives_what_would_have_come(root: Path, cache: bool) -> None:
     whole = take(make_loader(root, cache=cache), 20)
