@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tarfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,27 @@ def test_a_shar_is_read_out_of_order_and_across_shards(root: Path) -> None:
         number = int(corpus.utterances[index].name.removeprefix("voice")[:2])
         expected = voice(int(corpus.samples[index]), number)
         np.testing.assert_allclose(corpus.utterances[index].read(0, len(expected)), expected, atol=1e-4)
+
+
+def test_audio_that_a_shar_lacks_is_counted_and_named(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of the two cuts without audio one was stored so, the other is lost."""
+    folder = shar(root, lhotse.CutSet.from_manifests(recordings=recordings(root)), shard_size=6)
+    whole, archive = folder / "whole.tar", folder / "recording.000000.tar"
+    archive.rename(whole)
+    with tarfile.open(whole) as old, tarfile.open(archive, "w") as new:
+        for number, member in enumerate(old.getmembers()):
+            if number >= 4:
+                new.addfile(member, old.extractfile(member))
+            elif number == 0:
+                new.addfile(tarfile.TarInfo(str(Path(member.name).with_suffix(".nodata"))))
+    corpus = open_corpus([SourceConfig("shar", "shar")], root)
+    assert len(corpus.utterances) == 5
+    assert "has no audio for 1 cuts" in caplog.text
+    lost = corpus.utterances[0]
+    assert lost.samples > 0
+    with pytest.raises(AudioError, match="no audio of that name"):
+        lost.read(0, 100)
+    assert len(corpus.utterances[1].read(0, 100)) == 100
 
 
 def test_cuts_may_be_parts_of_recordings(root: Path) -> None:
