@@ -66,9 +66,20 @@ def _read_tsv(path: Path, source: SourceConfig, root: Path) -> Iterator[Utteranc
             for number, row in enumerate(reader, start=2):
                 kept = all(row[column] in values for column, values in source.where.items())
                 if kept and not any(row[column] in values for column, values in source.exclude.items()):
-                    yield FileUtterance(row["id"], _samples(row["seconds"], path, number), base / row["path"])
+                    samples = _samples(row["seconds"], path, number)
+                    name, audio = (_cell(row, column, path, number) for column in ("id", "path"))
+                    yield FileUtterance(name, samples, base / audio)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a TSV manifest: {error}") from error
+
+
+def _cell(row: dict[str, str | None], column: str, path: Path, line: int) -> str:
+    value = row[column]
+    if not value:
+        raise DataError(
+            f"{path} line {line} has no {column}; each row needs {', '.join(_COLUMNS)}, with tabs between"
+        )
+    return value
 
 
 def _samples(seconds: str | None, path: Path, line: int) -> int:
@@ -120,8 +131,11 @@ def _read_shar(path: Path, source: SourceConfig, root: Path) -> Iterator[Utteran
                 elif cut.id not in without:
                     lost += 1
                     yield LostUtterance(cut.id, samples, f"{archive} has no audio of that name")
-        except (OSError, tarfile.TarError, ValueError, KeyError) as error:
-            raise DataError(f"the shard {manifest} with {archive.name} cannot be read: {error}") from error
+        except Exception as error:  # whatever a damaged manifest or archive makes Lhotse or tarfile raise
+            raise DataError(
+                f"the shard {manifest} with {archive.name} cannot be read: {type(error).__name__}: {error}; "
+                "copy or make it again, or take both files away"
+            ) from error
         if lost:
             logger.warning(
                 "%s has no audio for %d cuts of %s, which count as unreadable; copy or make the shard again",
