@@ -52,11 +52,14 @@ def test_what_killed_writers_left_is_swept_up_and_nothing_else(tmp_path) -> None
     (tmp_path / "deep").mkdir()
     with replacing(tmp_path / "deep" / "a") as temporary:
         temporary.write_text("whole")
-    kept = [tmp_path / "a", tmp_path / "b.tmp", tmp_path / "deep" / "a", tmp_path / "deep" / ".hidden"]
+    names = ["a", "b.tmp", ".b.tmp", ".b.draft.tmp", "deep/a", "deep/.hidden", "b.0123abcd.tmp"]
+    kept = [tmp_path / name for name in names]
+    (tmp_path / ".folder.0123abcd.tmp").mkdir()
     for path in [*kept, temporary]:
         path.write_text("x")
     sweep(tmp_path)
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+    assert (tmp_path / ".folder.0123abcd.tmp").is_dir()
 
 
 def test_a_lock_is_one_processs_until_it_lets_go(tmp_path) -> None:

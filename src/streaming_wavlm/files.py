@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+_BYTES = 4
+_TEMPORARY = re.compile(rf"\..+\.[0-9a-f]{{{2 * _BYTES}}}\.tmp")
 
 
 @contextmanager
@@ -34,7 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def temporary_name(path: Path) -> Path:
     """Return a name of its own beside a file that is to be; :func:`sweep` finds what is left under such."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    return path.with_name(f".{path.name}.{secrets.token_hex(_BYTES)}.tmp")
 
 
 @contextmanager
@@ -56,6 +60,8 @@ def usual_mode(path: Path) -> Iterator[None]:
 def sweep(folder: Path) -> None:
     """Remove what killed processes left of files that they were writing, at any depth.
 
+    These are known by the names that :func:`temporary_name` gives; whatever else is there stays.
+
     Args:
         folder: where nobody else is writing now.
 
@@ -63,7 +69,8 @@ def sweep(folder: Path) -> None:
         OSError: something cannot be removed.
     """
     for left in folder.rglob(".*.tmp"):
-        left.unlink(missing_ok=True)
+        if _TEMPORARY.fullmatch(left.name) and left.is_file():
+            left.unlink(missing_ok=True)
 
 
 def locked(path: Path) -> IO[str] | None:
