@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -70,3 +71,22 @@ def test_a_lock_is_one_processs_until_it_lets_go(tmp_path) -> None:
     held.close()
     locked(path).close()
     assert path.exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_gives_none_and_says_so(tmp_path, monkeypatch, caplog, code) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    assert locked(tmp_path / "lock") is None
+    assert "cannot be locked here" in caplog.text
+
+
+def test_any_other_failure_of_a_lock_is_told(tmp_path, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        locked(tmp_path / "lock")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import re
 import secrets
 from collections.abc import Iterator
@@ -9,8 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+logger = logging.getLogger(__name__)
+
 _BYTES = 4
 _TEMPORARY = re.compile(rf"\..+\.[0-9a-f]{{{2 * _BYTES}}}\.tmp")
+
+# What a file system without locks says, such as some Lustre and NFS mounts.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 
 @contextmanager
@@ -81,10 +88,11 @@ def locked(path: Path) -> IO[str] | None:
 
     Returns:
         The open file: closing it lets go, and so does the end of the process, however it ends. None where
-        the system has no such locks.
+        the system or the file system has no such locks.
 
     Raises:
         BlockingIOError: another process has it.
+        OSError: the file cannot be opened, or the lock fails for another reason.
     """
     try:
         import fcntl
@@ -93,7 +101,10 @@ def locked(path: Path) -> IO[str] | None:
     file = path.open("a", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         file.close()
-        raise
+        if error.errno not in _NO_LOCKS:
+            raise
+        logger.warning("%s cannot be locked here (%s): let nobody else work in its folder", path, error)
+        return None
     return file
