@@ -9,10 +9,12 @@ import pytest
 import soundfile
 import torch
 
-from lab import make_corpus
+from lab import make_corpus, toy_recipe, voice
 from streaming_wavlm.augment import Augment, AugmentConfig
 from streaming_wavlm.data import Batch, BatchPlan, DataError, HeldOut, Loader, SourceConfig, open_corpus
 from streaming_wavlm.data.reader import NoiseBank, Reader
+from streaming_wavlm.data.utterance import FileUtterance
+from streaming_wavlm.distill.workshop import _augment
 
 RATE = 16_000
 
@@ -172,3 +174,40 @@ def test_noise_is_drawn_by_length_and_repeated_where_it_is_short(root: Path) -> 
     fresh = NoiseBank(open_corpus([SourceConfig("voices/manifest.tsv")], root))
     with pytest.raises(DataError, match="noise cannot be read"):
         fresh(RATE, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("samples", [400, 2000, 40_000])
+def test_noise_is_the_same_whether_it_is_kept_or_read_part_by_part(tmp_path: Path, samples: int) -> None:
+    """Draws wrap around the end; one recording is shorter than its manifest says, and one has 24 bits."""
+    make_corpus(tmp_path, count=4, shortest=0.1, longest=0.4)
+    soundfile.write(tmp_path / "voices/audio/voice01.wav", voice(1000, 1), RATE)
+    soundfile.write(tmp_path / "voices/audio/voice03.wav", voice(6400, 3), RATE, subtype="PCM_24")
+    corpus = open_corpus([SourceConfig("voices/manifest.tsv")], tmp_path)
+    kept, fresh = NoiseBank(corpus, cache=True), NoiseBank(corpus)
+    ours, theirs = np.random.default_rng(1), np.random.default_rng(1)
+    for _ in range(60):
+        np.testing.assert_array_equal(fresh(samples, ours), kept(samples, theirs), strict=True)
+    assert ours.random() == theirs.random()
+
+
+def test_noise_that_is_not_to_be_kept_is_read_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "noise").mkdir()
+    soundfile.write(tmp_path / "noise" / "long.wav", voice(60 * RATE, 0), RATE)
+    read: list[int] = []
+    original = FileUtterance.read
+
+    def counting(self: FileUtterance, start: int, count: int) -> np.ndarray:
+        wave = original(self, start, count)
+        read.append(len(wave))
+        return wave
+
+    monkeypatch.setattr(FileUtterance, "read", counting)
+    recipe = toy_recipe(tmp_path, tmp_path / "run", data={"noise": [{"path": "noise", "kind": "folder"}]})
+    augment = _augment(recipe)
+    assert augment is not None
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        assert len(augment._noise(800, rng)) == 800
+    assert sum(read) == 5 * 800

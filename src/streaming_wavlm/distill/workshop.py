@@ -188,7 +188,7 @@ def _augment(recipe: Recipe) -> Augment | None:
     if recipe.augment is None:
         return None
     data = recipe.data
-    noise = NoiseBank(open_corpus(data.noise, data.root)) if data.noise else None
+    noise = NoiseBank(open_corpus(data.noise, data.root), data.cache) if data.noise else None
     return Augment(recipe.augment, noise)
 
 
