@@ -163,6 +163,17 @@ def test_held_out_batches_have_every_recording_once_from_its_start(root: Path) -
     np.testing.assert_array_equal(chosen, np.concatenate(again.batches))
 
 
+@pytest.mark.parametrize("cache", [False, True])
+def test_held_out_recordings_end_where_their_manifest_says(root: Path, cache: bool) -> None:
+    manifest = root / "voices/manifest.tsv"
+    head, *rows = manifest.read_text().splitlines()
+    short = ["\t".join([*row.split("\t")[:-1], "0.2"]) for row in rows]
+    manifest.write_text("\n".join([head, *short]) + "\n")
+    reader = Reader(open_corpus([SourceConfig("voices/manifest.tsv")], root), cache)
+    held_out = HeldOut(reader, batch_samples=2 * RATE, max_samples=RATE // 2)
+    assert {length for batch in held_out.load() for length in batch.lengths.tolist()} == {RATE // 5}
+
+
 def test_noise_is_drawn_by_length_and_repeated_where_it_is_short(root: Path) -> None:
     bank = NoiseBank(open_corpus([SourceConfig("voices/manifest.tsv")], root))
     noise = bank(5 * RATE, np.random.default_rng(0))
