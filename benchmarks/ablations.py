@@ -1,16 +1,26 @@
 """What each knob of the mini recipe does: short runs that differ in one thing, probed alike.
 
-Every run goes through the same recordings in the same order with the same seed. A run that is there already
-is not done again, so that a list can be made longer.
+Every run goes through the same recordings in the same order with the same seed. A run whose recipe is the one
+asked for is not done again, nor is a probe, so that a list can be made longer; one of another recipe stays,
+and the new one gets a folder of its own beside it.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import yaml
+
+from streaming_wavlm.distill.recipe import Recipe, load_recipe, shipped_recipes
+from streaming_wavlm.errors import ConfigError
+from streaming_wavlm.experiment import build, read_values, to_yaml
 
 HERE = Path(__file__).parent
 # Pairs of the recipe by their place: mel, Whisper by value (three), as units (two), speaker.
@@ -52,12 +62,62 @@ def overrides(words: list[str], recipe: dict[str, object]) -> list[str]:
     ]
 
 
+def run_folder(out: Path, name: str, recipe: Recipe) -> Path:
+    """Return the folder of a variant's run: the usual one, unless it holds a run of another recipe.
+
+    Args:
+        out: the folder of all runs.
+        name: the variant.
+        recipe: what is to be run; its ``out`` does not count.
+    """
+    usual = out / "".join(letter if letter.isalnum() else "-" for letter in name)
+    if not (usual / "recipe.yaml").is_file() or _is_of(usual, recipe):
+        return usual
+    digest = hashlib.sha256(to_yaml(replace(recipe, out="")).encode()).hexdigest()
+    return usual.with_name(f"{usual.name}-{digest[:8]}")
+
+
+def _is_of(folder: Path, recipe: Recipe) -> bool:
+    try:
+        before = build(Recipe, read_values(folder / "recipe.yaml"))
+    except ConfigError:
+        return False
+    return replace(before, out=recipe.out) == recipe
+
+
+def train(folder: Path, words: Sequence[str]) -> None:
+    """Train a variant unless that is done; what it complains about is shown."""
+    if (folder / "final").is_dir():
+        return
+    (folder / "probes.json").unlink(missing_ok=True)
+    command = [sys.executable, "-m", "streaming_wavlm", "distill", "--config", "mini", "--no-progress"]
+    subprocess.run([*command, f"out={folder}", *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def probed(
+    folder: Path, data: Path, tasks: Sequence[str], chunks: Sequence[str]
+) -> dict[tuple[str, str], float]:
+    """Return the errors of a run, by task and chunk; only what was not probed before is."""
+    path, new = folder / "probes.json", folder / "probes.new.json"
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    for chunk in chunks:
+        done = {row["task"] for row in rows if row["chunk"] == chunk}
+        missing = [task for task in tasks if task not in done]
+        if not missing:
+            continue
+        command = [
+            sys.executable, str(HERE / "probes.py"), str(folder / "final"), "--data", str(data / "bench"),
+            "--chunks", chunk, "--tasks", *missing, "--json", str(new),
+        ]  # fmt: skip
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        rows += json.loads(new.read_text(encoding="utf-8"))
+        new.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        new.replace(path)
+    return {(row["task"], row["chunk"]): row["error"] for row in rows}
+
+
 def main() -> None:
     """Train and probe every variant, and print a table."""
-    import yaml
-
-    from streaming_wavlm.distill.recipe import shipped_recipes
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="what data.root of the recipe is")
     parser.add_argument("--steps", type=int, default=600)
@@ -74,29 +134,16 @@ def main() -> None:
         + " |"
     )
     print("|---|" + "---|" * len(args.tasks) * len(args.chunks))
-    for name, words in VARIANTS.items():
+    for name, changes in VARIANTS.items():
         if args.only and name not in args.only:
             continue
-        folder = args.out / "".join(letter if letter.isalnum() else "-" for letter in name)
-        command = [
-            sys.executable, "-m", "streaming_wavlm", "distill", "--config", "mini", f"out={folder}",
+        words = [
             f"steps={args.steps}", f"data.root={args.data}", f"validation.every={args.steps}",
-            *overrides(words, recipe), *args.words,
+            *overrides(changes, recipe), *args.words,
         ]  # fmt: skip
-        if not (folder / "final").is_dir():
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        probes = folder / "probes.json"
-        if not probes.is_file():
-            probe = [
-                sys.executable, str(HERE / "probes.py"), str(folder / "final"), "--data",
-                str(args.data / "bench"), "--chunks", *args.chunks,
-                "--tasks", *args.tasks, "--json", str(probes),
-            ]  # fmt: skip
-            subprocess.run(probe, check=True, stdout=subprocess.DEVNULL)
-        found = {
-            (row["task"], row["chunk"]): row["error"]
-            for row in json.loads(probes.read_text(encoding="utf-8"))
-        }
+        folder = run_folder(args.out, name, load_recipe("mini", words)[0])
+        train(folder, words)
+        found = probed(folder, args.data, args.tasks, args.chunks)
         cells = [f"{found[task, chunk]:.1f}" for task in args.tasks for chunk in args.chunks]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 

@@ -75,6 +75,24 @@ def test_the_other_voice_is_another_recording_of_the_batch() -> None:
     np.testing.assert_array_equal(alone, wavs[:1])
 
 
+def test_a_recording_that_comes_twice_is_no_other_voice_to_itself() -> None:
+    wavs = np.stack([np.full(1000, value, dtype=np.float32) for value in (0.01, -0.02, 0.01)])
+    lengths = np.full(3, 1000)
+    augment = Augment(config(overlap_share=1.0, overlap_snr_db=(0.0, 0.0)))
+    for seed in range(20):
+        result = augment(wavs, lengths, rng(seed), ["a", "b", "a"])
+        for row in (0, 2):  # with the other it is 0 in places, with itself twice as loud
+            assert set(np.round(np.unique(result[row]), 4)) == {np.float32(0), np.float32(0.01)}
+    same = augment(wavs[::2], lengths[:2], rng(), ["a", "a"])
+    np.testing.assert_array_equal(same, wavs[::2])
+
+
+def test_names_change_no_draw_where_all_differ() -> None:
+    augment = Augment(AugmentConfig(noise_share=0.3, overlap_share=0.7))
+    plain = augment(batch(), LENGTHS, rng(3))
+    np.testing.assert_array_equal(augment(batch(), LENGTHS, rng(3), ["a", "b", "c", "d"]), plain)
+
+
 def test_what_lies_past_the_end_stays_silent() -> None:
     result = Augment(AugmentConfig(noise_share=0.6, overlap_share=0.4))(batch(), LENGTHS, rng())
     for row, length in enumerate(LENGTHS):

@@ -70,7 +70,7 @@ def test_a_published_config_serves_as_a_model_config(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "is empty; a model config is a mapping"),
+        ("", "is empty; a config is a mapping such as 'num_layers: 12'"),
         ("# nothing\n", "is empty"),
         ("- 1\n- 2\n", "must be a mapping of config fields, got list"),
         ("12", "must be a mapping of config fields, got int"),

@@ -145,7 +145,8 @@ def test_differences_are_listed_by_dotted_key() -> None:
 def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=r"recipe\.yaml"):
+    with pytest.raises(ConfigError, match=r"recipe\.yaml") as caught:
         read_values(path)
+    assert "config" not in str(caught.value)
     with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
         read_values(tmp_path / "nowhere.yaml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -52,11 +53,14 @@ def test_what_killed_writers_left_is_swept_up_and_nothing_else(tmp_path) -> None
     (tmp_path / "deep").mkdir()
     with replacing(tmp_path / "deep" / "a") as temporary:
         temporary.write_text("whole")
-    kept = [tmp_path / "a", tmp_path / "b.tmp", tmp_path / "deep" / "a", tmp_path / "deep" / ".hidden"]
+    names = ["a", "b.tmp", ".b.tmp", ".b.draft.tmp", "deep/a", "deep/.hidden", "b.0123abcd.tmp"]
+    kept = [tmp_path / name for name in names]
+    (tmp_path / ".folder.0123abcd.tmp").mkdir()
     for path in [*kept, temporary]:
         path.write_text("x")
     sweep(tmp_path)
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+    assert (tmp_path / ".folder.0123abcd.tmp").is_dir()
 
 
 def test_a_lock_is_one_processs_until_it_lets_go(tmp_path) -> None:
@@ -67,3 +71,22 @@ def test_a_lock_is_one_processs_until_it_lets_go(tmp_path) -> None:
     held.close()
     locked(path).close()
     assert path.exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_gives_none_and_says_so(tmp_path, monkeypatch, caplog, code) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    assert locked(tmp_path / "lock") is None
+    assert "cannot be locked here" in caplog.text
+
+
+def test_any_other_failure_of_a_lock_is_told(tmp_path, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        locked(tmp_path / "lock")

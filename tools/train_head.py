@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from streaming_wavlm.heads import EMBEDDED_HEADS, save_head
+from streaming_wavlm.heads import EMBEDDED_HEADS, Head, is_head, save_head
 from streaming_wavlm.heads.config import Slot
 from streaming_wavlm.loading import load
 from streaming_wavlm.superb.corpora import prepare
@@ -127,6 +127,26 @@ def manifest(data: Path, folder: Path) -> Path:
     return path
 
 
+def may_replace(folder: Path) -> bool:
+    """Tell whether a head may be put into the place of a folder: there is none, or it is a head or empty."""
+    return (
+        not folder.exists() or is_head(folder.absolute()) or (folder.is_dir() and not any(folder.iterdir()))
+    )
+
+
+def put(head: Head, card: str, folder: Path) -> None:
+    """Put a head and its card into the place of a folder, whole or not at all."""
+    fresh, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+    for left in (fresh, old):
+        shutil.rmtree(left, ignore_errors=True)
+    save_head(head, fresh)
+    (fresh / "README.md").write_text(card, encoding="utf-8")
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def main() -> None:
     """Make the corpus, train, evaluate, convert, ship."""
     parser = argparse.ArgumentParser(
@@ -136,6 +156,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=EMBEDDED_HEADS / NAME, help="default: the package")
     args = parser.parse_args()
+    if not may_replace(args.out):
+        parser.error(f"--out {args.out} is there and is no head; give another folder, or take it away")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "audio").mkdir()
@@ -159,12 +181,10 @@ def main() -> None:
         head.config = replace(
             head.config, slots=(Slot("digit", labels),), weights=load("mini", chunk_ms=400).mark()
         )
-        shutil.rmtree(args.out, ignore_errors=True)
-        save_head(head, args.out)
         card = CARD.read_text(encoding="utf-8").format(
             accuracy=result.score, chance=corpus.chance, steps=args.steps
         )
-        (args.out / "README.md").write_text(card, encoding="utf-8")
+        put(head, card, args.out)
     size = sum(path.stat().st_size for path in args.out.iterdir())
     print(
         f"{args.out}: accuracy {result.score:.1%} on the test split, chance {corpus.chance:.1%}, {size} bytes"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,8 @@ class AugmentConfig:
         noise_share: the share of recordings that get noise over their whole length.
         noise_snr_db: signal-to-noise ratio, drawn evenly from this range.
         overlap_share: the share of recordings, others than those with noise, that get part of another voice
-            over less than half of their length, as in WavLM (arXiv 2110.13900).
+            over less than half of their length, as in WavLM (arXiv 2110.13900). It is another recording of
+            the same batch: one that is alone in its batch stays as it is.
         overlap_snr_db: ratio of the whole recording's power to that of the other voice where it speaks.
         gain_share: the share of recordings whose level changes.
         gain_db: by how much, drawn evenly from this range.
@@ -69,7 +70,9 @@ class Augment:
         self._config = config
         self._noise = noise or coloured_noise
 
-    def __call__(self, wavs: Wave, lengths: Lengths, rng: np.random.Generator) -> Wave:
+    def __call__(
+        self, wavs: Wave, lengths: Lengths, rng: np.random.Generator, names: Sequence[str] | None = None
+    ) -> Wave:
         """Return corrupted audio.
 
         A recording of silence gets neither noise nor another voice; one that would clip is turned down as a
@@ -79,6 +82,8 @@ class Augment:
             wavs: 16 kHz audio ``[batch, samples]``, zero past the end of a row; not changed.
             lengths: samples of each row, ``[batch]``.
             rng: the only source of chance.
+            names: what the rows are: rows of one name are one recording, which is no other voice to itself.
+                All are different when None.
 
         Returns:
             ``[batch, samples]``.
@@ -91,13 +96,20 @@ class Augment:
             if kinds[row] < config.noise_share:
                 wave = mixed(wave, self._noise(int(length), rng), 0, rng.uniform(*config.noise_snr_db))
             elif kinds[row] < config.noise_share + config.overlap_share and len(wavs) > 1:
-                other = (row + int(rng.integers(1, len(wavs)))) % len(wavs)
-                voice, start = overlap(wavs[other, : lengths[other]], int(length), rng)
-                wave = mixed(wave, voice, start, rng.uniform(*config.overlap_snr_db))
+                other = _other(row, int(rng.integers(1, len(wavs))), names or range(len(wavs)))
+                if other is not None:
+                    voice, start = overlap(wavs[other, : lengths[other]], int(length), rng)
+                    wave = mixed(wave, voice, start, rng.uniform(*config.overlap_snr_db))
             if levels[row] < config.gain_share:
                 wave = wave * np.float32(10 ** (rng.uniform(*config.gain_db) / 20))
             result[row, :length] = wave / max(1.0, float(np.abs(wave).max(initial=0.0)))
         return result
+
+
+def _other(row: int, step: int, names: Sequence[object]) -> int | None:
+    """The row ``step`` rows on, or the next that is another recording; None where there is none."""
+    rows = ((row + step + further) % len(names) for further in range(len(names)))
+    return next((other for other in rows if names[other] != names[row]), None)
 
 
 def mixed(wave: Wave, added: Wave, start: int, snr_db: float) -> Wave:

@@ -79,12 +79,16 @@ def read_config(source: ConfigSource, base: StreamingWavLMConfig | None = None) 
     return StreamingWavLMConfig.from_dict(read_fields(source), base)
 
 
-def parse_text(text: str, where: str) -> Mapping[str, Any]:
+def parse_text(
+    text: str, where: str, kind: str = "config", example: str = "num_layers: 12"
+) -> Mapping[str, Any]:
     """Parse YAML (of which JSON is a part), refusing tags, keys given twice and anything but a mapping.
 
     Args:
         text: the file's text.
         where: the file's name, for messages.
+        kind: what the file is to be, for messages.
+        example: a line of such a file, for messages.
 
     Raises:
         ConfigError: the text is none of that.
@@ -92,10 +96,10 @@ def parse_text(text: str, where: str) -> Mapping[str, Any]:
     try:
         values = _parse_braces(text) if text.lstrip().startswith("{") else _parse_yaml(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ConfigError(f"{where} cannot be read as a YAML or JSON config: {error}") from error
+        raise ConfigError(f"{where} cannot be read as a YAML or JSON {kind}: {error}") from error
     if values is None:
-        raise ConfigError(f"{where} is empty; a model config is a mapping such as 'num_layers: 12'")
-    return _mapping(values, where)
+        raise ConfigError(f"{where} is empty; a {kind} is a mapping such as {example!r}")
+    return _mapping(values, where, kind)
 
 
 def parse_json(text: str, where: str) -> Mapping[str, Any]:
@@ -177,9 +181,9 @@ def _read_text(path: Path) -> str:
         raise ConfigError(f"the config file {str(path)!r} cannot be read: {error.strerror}") from error
 
 
-def _mapping(values: Any, where: str) -> Mapping[str, Any]:
+def _mapping(values: Any, where: str, kind: str = "config") -> Mapping[str, Any]:
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{where} must be a mapping of config fields, got {type(values).__name__}")
+        raise ConfigError(f"{where} must be a mapping of {kind} fields, got {type(values).__name__}")
     return values
 
 

@@ -35,7 +35,7 @@ def read_values(path: str | os.PathLike[str]) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"the recipe {str(path)!r} cannot be read: {reason}") from error
-    return dict(parse_text(text, str(path)))
+    return dict(parse_text(text, str(path), kind="recipe", example="steps: 1000"))
 
 
 def override(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import logging
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+logger = logging.getLogger(__name__)
+
+_BYTES = 4
+_TEMPORARY = re.compile(rf"\..+\.[0-9a-f]{{{2 * _BYTES}}}\.tmp")
+
+# What a file system without locks says, such as some Lustre and NFS mounts.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 
 @contextmanager
@@ -34,7 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def temporary_name(path: Path) -> Path:
     """Return a name of its own beside a file that is to be; :func:`sweep` finds what is left under such."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    return path.with_name(f".{path.name}.{secrets.token_hex(_BYTES)}.tmp")
 
 
 @contextmanager
@@ -56,6 +67,8 @@ def usual_mode(path: Path) -> Iterator[None]:
 def sweep(folder: Path) -> None:
     """Remove what killed processes left of files that they were writing, at any depth.
 
+    These are known by the names that :func:`temporary_name` gives; whatever else is there stays.
+
     Args:
         folder: where nobody else is writing now.
 
@@ -63,7 +76,8 @@ def sweep(folder: Path) -> None:
         OSError: something cannot be removed.
     """
     for left in folder.rglob(".*.tmp"):
-        left.unlink(missing_ok=True)
+        if _TEMPORARY.fullmatch(left.name) and left.is_file():
+            left.unlink(missing_ok=True)
 
 
 def locked(path: Path) -> IO[str] | None:
@@ -74,10 +88,11 @@ def locked(path: Path) -> IO[str] | None:
 
     Returns:
         The open file: closing it lets go, and so does the end of the process, however it ends. None where
-        the system has no such locks.
+        the system or the file system has no such locks.
 
     Raises:
         BlockingIOError: another process has it.
+        OSError: the file cannot be opened, or the lock fails for another reason.
     """
     try:
         import fcntl
@@ -86,7 +101,10 @@ def locked(path: Path) -> IO[str] | None:
     file = path.open("a", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         file.close()
-        raise
+        if error.errno not in _NO_LOCKS:
+            raise
+        logger.warning("%s cannot be locked here (%s): let nobody else work in its folder", path, error)
+        return None
     return file

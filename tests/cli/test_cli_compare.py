@@ -104,6 +104,19 @@ def test_recordings_that_are_none_are_named(lab: Path, capsys: pytest.CaptureFix
         assert source in capsys.readouterr().err
 
 
+def test_what_cannot_be_read_is_left_out_counted_and_named(
+    lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (lab / "voices" / "broken.wav").write_bytes(b"RIFF")
+    assert run(lab, "self", "--chunk-ms", "200", "--out", str(lab / "out")) == 0
+    told = capsys.readouterr()
+    assert "of 4 recordings; 1 could not be read" in " ".join(told.out.split())
+    assert "not compared: " in told.err
+    assert "broken.wav" in told.err
+    (why,) = json.loads((lab / "out" / "compare.json").read_text())["unreadable"]
+    assert "broken.wav" in why
+
+
 def test_a_folder_that_cannot_be_written_is_named(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (lab / "file").write_text("in the way")
     assert run(lab, "self", "--chunk-ms", "200", "--out", str(lab / "file" / "out")) == 2

@@ -98,6 +98,12 @@ def test_a_recording_longer_than_a_batch_is_refused() -> None:
         make(np.array([1000, 2_000_000]))
 
 
+def test_an_epoch_of_no_recordings_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"there are 20, and their repeats add up to 0\.2; raise repeat"):
+        make(lengths(20), repeats=0.01)
+    assert make(lengths(20), repeats=0.05).steps_per_epoch == 1
+
+
 def test_the_random_part_goes_by_its_fractions() -> None:
     samples = lengths(400)
     repeats = np.where(np.arange(400) < 200, 0.8, 0.2)

@@ -9,10 +9,12 @@ import pytest
 import soundfile
 import torch
 
-from lab import make_corpus
+from lab import make_corpus, toy_recipe, voice
 from streaming_wavlm.augment import Augment, AugmentConfig
 from streaming_wavlm.data import Batch, BatchPlan, DataError, HeldOut, Loader, SourceConfig, open_corpus
 from streaming_wavlm.data.reader import NoiseBank, Reader
+from streaming_wavlm.data.utterance import FileUtterance
+from streaming_wavlm.distill.workshop import _augment
 
 RATE = 16_000
 
@@ -59,6 +61,16 @@ def test_batches_are_the_same_whoever_reads_them(root: Path, workers: int, cache
     augment = Augment(AugmentConfig(noise_share=0.5, overlap_share=0.5))
     alone = take(make_loader(root, transform=augment, cache=cache), 20)
     assert same(alone, take(make_loader(root, transform=augment, cache=cache, workers=workers), 20))
+
+
+def test_a_change_of_the_audio_is_told_which_recordings_it_has(root: Path) -> None:
+    told: list[tuple[str, ...]] = []
+
+    def note(wavs: Any, lengths: Any, rng: Any, names: Any) -> Any:
+        told.append(tuple(names))
+        return wavs
+
+    assert [batch.names for batch in take(make_loader(root, transform=note), 5)] == told
 
 
 @pytest.mark.parametrize("cache", [False, True])
@@ -151,6 +163,17 @@ def test_held_out_batches_have_every_recording_once_from_its_start(root: Path) -
     np.testing.assert_array_equal(chosen, np.concatenate(again.batches))
 
 
+@pytest.mark.parametrize("cache", [False, True])
+def test_held_out_recordings_end_where_their_manifest_says(root: Path, cache: bool) -> None:
+    manifest = root / "voices/manifest.tsv"
+    head, *rows = manifest.read_text().splitlines()
+    short = ["\t".join([*row.split("\t")[:-1], "0.2"]) for row in rows]
+    manifest.write_text("\n".join([head, *short]) + "\n")
+    reader = Reader(open_corpus([SourceConfig("voices/manifest.tsv")], root), cache)
+    held_out = HeldOut(reader, batch_samples=2 * RATE, max_samples=RATE // 2)
+    assert {length for batch in held_out.load() for length in batch.lengths.tolist()} == {RATE // 5}
+
+
 def test_noise_is_drawn_by_length_and_repeated_where_it_is_short(root: Path) -> None:
     bank = NoiseBank(open_corpus([SourceConfig("voices/manifest.tsv")], root))
     noise = bank(5 * RATE, np.random.default_rng(0))
@@ -162,3 +185,40 @@ def test_noise_is_drawn_by_length_and_repeated_where_it_is_short(root: Path) -> 
     fresh = NoiseBank(open_corpus([SourceConfig("voices/manifest.tsv")], root))
     with pytest.raises(DataError, match="noise cannot be read"):
         fresh(RATE, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("samples", [400, 2000, 40_000])
+def test_noise_is_the_same_whether_it_is_kept_or_read_part_by_part(tmp_path: Path, samples: int) -> None:
+    """Draws wrap around the end; one recording is shorter than its manifest says, and one has 24 bits."""
+    make_corpus(tmp_path, count=4, shortest=0.1, longest=0.4)
+    soundfile.write(tmp_path / "voices/audio/voice01.wav", voice(1000, 1), RATE)
+    soundfile.write(tmp_path / "voices/audio/voice03.wav", voice(6400, 3), RATE, subtype="PCM_24")
+    corpus = open_corpus([SourceConfig("voices/manifest.tsv")], tmp_path)
+    kept, fresh = NoiseBank(corpus, cache=True), NoiseBank(corpus)
+    ours, theirs = np.random.default_rng(1), np.random.default_rng(1)
+    for _ in range(60):
+        np.testing.assert_array_equal(fresh(samples, ours), kept(samples, theirs), strict=True)
+    assert ours.random() == theirs.random()
+
+
+def test_noise_that_is_not_to_be_kept_is_read_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "noise").mkdir()
+    soundfile.write(tmp_path / "noise" / "long.wav", voice(60 * RATE, 0), RATE)
+    read: list[int] = []
+    original = FileUtterance.read
+
+    def counting(self: FileUtterance, start: int, count: int) -> np.ndarray:
+        wave = original(self, start, count)
+        read.append(len(wave))
+        return wave
+
+    monkeypatch.setattr(FileUtterance, "read", counting)
+    recipe = toy_recipe(tmp_path, tmp_path / "run", data={"noise": [{"path": "noise", "kind": "folder"}]})
+    augment = _augment(recipe)
+    assert augment is not None
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        assert len(augment._noise(800, rng)) == 800
+    assert sum(read) == 5 * 800

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+import tarfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,27 @@ def test_a_shar_is_read_out_of_order_and_across_shards(root: Path) -> None:
         np.testing.assert_allclose(corpus.utterances[index].read(0, len(expected)), expected, atol=1e-4)
 
 
+def test_audio_that_a_shar_lacks_is_counted_and_named(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of the two cuts without audio one was stored so, the other is lost."""
+    folder = shar(root, lhotse.CutSet.from_manifests(recordings=recordings(root)), shard_size=6)
+    whole, archive = folder / "whole.tar", folder / "recording.000000.tar"
+    archive.rename(whole)
+    with tarfile.open(whole) as old, tarfile.open(archive, "w") as new:
+        for number, member in enumerate(old.getmembers()):
+            if number >= 4:
+                new.addfile(member, old.extractfile(member))
+            elif number == 0:
+                new.addfile(tarfile.TarInfo(str(Path(member.name).with_suffix(".nodata"))))
+    corpus = open_corpus([SourceConfig("shar", "shar")], root)
+    assert len(corpus.utterances) == 5
+    assert "has no audio for 1 cuts" in caplog.text
+    lost = corpus.utterances[0]
+    assert lost.samples > 0
+    with pytest.raises(AudioError, match="no audio of that name"):
+        lost.read(0, 100)
+    assert len(corpus.utterances[1].read(0, 100)) == 100
+
+
 def test_cuts_may_be_parts_of_recordings(root: Path) -> None:
     cuts = lhotse.CutSet.from_manifests(recordings=recordings(root))
     cut = list(cuts)[5].truncate(offset=0.25, duration=0.5)
@@ -132,6 +155,10 @@ def test_a_malformed_manifest_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.tsv").write_text("id\tpath\tseconds\nx\ty\tlong\n")
     with pytest.raises(DataError, match=r"b\.tsv line 2: seconds must be a number, got 'long'"):
         open_corpus([SourceConfig("b.tsv")], tmp_path)
+    for row, missing in (("x\t1.0", "path"), ("\t1.0\ty", "id")):
+        (tmp_path / "b.tsv").write_text(f"id\tseconds\tpath\n{row}\n")
+        with pytest.raises(DataError, match=rf"b\.tsv line 2 has no {missing}; each row needs id, path"):
+            open_corpus([SourceConfig("b.tsv")], tmp_path)
     (tmp_path / "c.jsonl").write_text('{"id": 3}\n')
     with pytest.raises(DataError, match=r"c\.jsonl cannot be read"):
         open_corpus([SourceConfig("c.jsonl", "cuts")], tmp_path)
@@ -140,6 +167,17 @@ def test_a_malformed_manifest_is_named(tmp_path: Path) -> None:
     make_corpus(tmp_path, count=2)
     with pytest.raises(DataError, match="holds no recordings that"):
         open_corpus([SourceConfig("voices/manifest.tsv", where={"split": ("no",)})], tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut short", "no cut"])
+def test_a_damaged_shard_is_named(root: Path, damage: str) -> None:
+    folder = shar(root, lhotse.CutSet.from_manifests(recordings=recordings(root)))
+    manifest = sorted(folder.glob("cuts.*.gz"))[0]
+    whole = manifest.read_bytes()
+    other = gzip.compress(b'{"id": "x", "type": "MonoCut"}\n')
+    manifest.write_bytes(whole[: len(whole) // 2] if damage == "cut short" else other)
+    with pytest.raises(DataError, match=r"the shard .*cuts\.000000.* copy or make it again"):
+        open_corpus([SourceConfig("shar", "shar")], root)
 
 
 def test_an_unreadable_recording_is_an_audio_error_whatever_its_kind(root: Path) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import re
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lab import recipe_values, toy_recipe
+from streaming_wavlm.cli import distill
 from streaming_wavlm.config import StreamingWavLMConfig
 from streaming_wavlm.distill.recipe import build_stages, load_recipe, shipped_recipes
 from streaming_wavlm.distill.schedule import ChunkSampler
@@ -40,6 +44,25 @@ def test_the_published_stages_are_what_was_published() -> None:
     assert encoder.student.init == "checkpoint"
     assert encoder.student.source == str(Path(positional.out) / "final")
     assert "encoder.relative_embedding.*" in encoder.student.freeze
+
+
+def test_every_command_with_several_processes_keeps_the_audio_of_a_step() -> None:
+    recipes = resources.files("streaming_wavlm") / "recipes"
+    docs = Path(__file__).parents[2] / "docs" / "distillation.md"
+    texts = [
+        distill.__doc__,
+        distill._EPILOG,
+        docs.read_text(),
+        (recipes / "wavlm-large-12.yaml").read_text(),
+    ]
+    commands = re.findall(r"torchrun .*", "\n".join(text.replace("\\\n", "") for text in texts))
+    assert len(commands) >= 4
+    for command in commands:
+        words = command.split()
+        places = [words.index(name) + 1 for name in ("--nnodes", "--nproc-per-node") if name in words]
+        processes = np.prod([int(words[place]) for place in places])
+        stage = load_recipe(words[words.index("--config") + 1], [word for word in words if "=" in word])[-1]
+        assert processes * stage.accumulate * stage.data.batch_seconds == 16 * 60, command
 
 
 def test_a_file_is_read_and_words_go_over_it(tmp_path: Path) -> None:

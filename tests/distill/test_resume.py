@@ -21,6 +21,7 @@ from streaming_wavlm.distill.resume import CheckpointStore
 from streaming_wavlm.distill.run_folder import RunFolder
 from streaming_wavlm.distill.student import scratch_student
 from streaming_wavlm.distill.trainer import Trainer
+from streaming_wavlm.files import temporary_name
 from tiny import tiny_model
 
 CPU = torch.device("cpu")
@@ -384,8 +385,9 @@ def test_two_runs_cannot_share_a_folder(root: Path, tmp_path: Path) -> None:
 
 def test_what_a_killed_run_was_writing_is_swept_up_by_the_next(root: Path, tmp_path: Path) -> None:
     recipe = toy_recipe(root, tmp_path / "run")
-    left = [tmp_path / "run" / ".recipe.yaml.0a1b.tmp", tmp_path / "run" / "checkpoints" / ".step-1.pt.tmp"]
-    left[1].parent.mkdir(parents=True)
+    checkpoints = tmp_path / "run" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    left = [temporary_name(tmp_path / "run" / "recipe.yaml"), temporary_name(checkpoints / "step-1.pt")]
     for path in left:
         path.write_text("half of it")
     (tmp_path / "run" / "notes.tmp").write_text("a user's own")

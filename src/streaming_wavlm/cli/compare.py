@@ -12,7 +12,7 @@ from .options import CHECKPOINT_HELP, new_parser
 from .progress import Bar
 
 if TYPE_CHECKING:
-    from ..audio import Samples
+    from ..distill.compare_audio import Beginnings
     from ..distill.compare_result import Comparison, LayerPair
     from ..distill.teachers import Teacher
     from ..model import StreamingWavLM
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     device = arguments.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    recordings = _recordings(arguments.sources, arguments.seconds)
+    recordings, problems = _recordings(arguments.sources, arguments.seconds)
     student = load(arguments.student, config=arguments.config, device=device)
     teacher = named_teacher(arguments.teacher, arguments.words, device)
     with Bar("comparing", shown=not arguments.no_progress) as bar:
@@ -100,22 +100,28 @@ def run(arguments: argparse.Namespace) -> int:
             through=arguments.through,
             on_progress=lambda done: bar.update(done, len(recordings)),
         )
-    _print(found)
+    _print(found, len(problems))
     if arguments.out is not None:
-        _write(found, arguments)
+        _write(found, arguments, problems)
     return 0
 
 
-def _recordings(sources: list[str], seconds: float) -> list[Samples]:
-    from ..audio import read_audio
-    from ..config import SAMPLE_RATE
+def _recordings(sources: list[str], seconds: float) -> tuple[Beginnings, tuple[str, ...]]:
+    """Return what can be read, and say what cannot."""
+    from ..distill.compare_audio import Beginnings
     from ..errors import AudioError
     from ..recordings import find_recordings
 
     found = find_recordings(sources)
     if found.without_audio:
         raise AudioError(f"{found.without_audio[0]} holds no audio; give recordings, or folders of them")
-    return [read_audio(recording.path)[: round(seconds * SAMPLE_RATE)] for recording in found.recordings]
+    paths = [recording.path for recording in found.recordings]
+    recordings, problems = Beginnings(paths, seconds).readable()
+    if not recordings:
+        raise AudioError(f"none of the {len(paths)} recordings can be read, the last because: {problems[-1]}")
+    for problem in problems:
+        print(f"not compared: {problem}", file=sys.stderr)
+    return recordings, problems
 
 
 def _pairs(
@@ -133,7 +139,7 @@ def _pairs(
     )
 
 
-def _print(found: Comparison) -> None:
+def _print(found: Comparison, unreadable: int) -> None:
     """Print error and cosine of each layer at each chunk size."""
     heads = [str(item.chunk) if item.chunk == "whole" else f"{item.chunk} ms" for item in found.chunks]
     rows = [
@@ -146,6 +152,8 @@ def _print(found: Comparison) -> None:
     title = f"error (cosine) over {found.seconds:.0f} s of {found.recordings} recordings"
     if found.through == "map":
         title += ", behind linear maps fitted on others"
+    if unreadable:
+        title += f"; {unreadable} could not be read"
     try:
         from rich.console import Console
         from rich.table import Table
@@ -167,13 +175,18 @@ def _edge(places: Any) -> str:
     return f"{places[0].error:.3f}" if places else "-"
 
 
-def _write(found: Comparison, arguments: argparse.Namespace) -> None:
+def _write(found: Comparison, arguments: argparse.Namespace, problems: tuple[str, ...]) -> None:
     from ..distill.compare_plot import draw_comparison
     from ..errors import OutputError
     from ..files import replacing
 
     out = arguments.out
-    told = {"student": arguments.student, "teacher": arguments.teacher, **found.values()}
+    told = {
+        "student": arguments.student,
+        "teacher": arguments.teacher,
+        **found.values(),
+        "unreadable": list(problems),
+    }
     try:
         out.mkdir(parents=True, exist_ok=True)
         with replacing(out / "compare.json") as path:

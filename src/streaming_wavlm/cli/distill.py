@@ -17,7 +17,7 @@ examples:
   streaming-wavlm distill --config mini --dry-run
   streaming-wavlm distill --config mini out=runs/mini data.root=../data
   streaming-wavlm distill --config recipe.yaml steps=200000 optimiser.lr=1e-4 stages.encoder.seed=1
-  torchrun --nproc-per-node 8 --no-python streaming-wavlm distill --config wavlm-large-12
+  torchrun --nproc-per-node 8 --no-python streaming-wavlm distill --config wavlm-large-12 accumulate=1
 """
 
 

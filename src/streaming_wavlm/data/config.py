@@ -60,7 +60,7 @@ class DataConfig:
         min_seconds: shorter recordings are dropped, and counted.
         buckets: groups of similar length that batches are made from.
         workers: threads that read ahead; 0 reads when asked. The batches are the same.
-        cache: keep decoded audio in memory, as 16-bit integers (1 GB holds 8.7 hours).
+        cache: keep decoded audio in memory, noise too, as 16-bit integers (1 GB holds 8.7 hours).
         max_bad_share: the share of unreadable files past which to stop.
     """
 

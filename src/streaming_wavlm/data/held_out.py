@@ -50,7 +50,8 @@ class HeldOut:
             waves, bad = [], []
             for index in indices.tolist():
                 try:
-                    waves.append(self._reader.read(index, 0, self._max_samples))
+                    samples = min(self._reader.corpus.utterances[index].samples, self._max_samples)
+                    waves.append(self._reader.read(index, 0, samples))
                 except AudioError as error:
                     bad.append(str(error))
                     logger.warning("not measured on: %s", error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -19,8 +19,9 @@ from .errors import DataError
 from .plan import BATCH, BatchPlan, Indices
 from .reader import Reader
 
-# Changes audio [batch, samples], given the lengths of its rows and the only source of chance it may use.
-Transform = Callable[[Wave, npt.NDArray[np.int64], np.random.Generator], Wave]
+# Changes audio [batch, samples], given the lengths of its rows, the only source of chance it may use, and
+# what the rows are called.
+Transform = Callable[[Wave, npt.NDArray[np.int64], np.random.Generator, Sequence[str]], Wave]
 
 _AHEAD_PER_WORKER = 2
 _SUBSTITUTES = 100
@@ -99,7 +100,7 @@ class Loader:
         if not waves:
             raise DataError(f"{len(bad)} recordings in a row cannot be read, the last because: {bad[-1]}")
         clean, lengths = padded(waves)
-        wavs = clean if self._transform is None else self._transform(clean, lengths, rng)
+        wavs = clean if self._transform is None else self._transform(clean, lengths, rng, names)
         kept = torch.from_numpy(clean) if self._keep_clean else None
         return Batch(torch.from_numpy(wavs), torch.from_numpy(lengths), tuple(names), tuple(bad), kept)
 

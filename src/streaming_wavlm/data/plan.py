@@ -45,7 +45,7 @@ class BatchPlan:
         group: batches of one step: processes times accumulated batches.
 
     Raises:
-        ConfigError: a recording is longer than a batch.
+        ConfigError: a recording is longer than a batch, or an epoch has no recording.
     """
 
     def __init__(
@@ -77,6 +77,11 @@ class BatchPlan:
             for part in range(buckets)
             if (parts == part).any()
         ]
+        if not self.steps_per_epoch:
+            raise ConfigError(
+                f"an epoch has no recording: there are {len(samples)}, and their repeats add up to "
+                f"{repeats.sum():g}; raise repeat until an epoch has one at least"
+            )
         self._epoch: tuple[int, list[Indices]] | None = None
 
     @property

@@ -17,7 +17,7 @@ from streaming_wavlm.recordings import find_recordings
 
 from .config import SourceConfig
 from .errors import DataError
-from .utterance import CutUtterance, FileUtterance, SharUtterance, Utterance
+from .utterance import CutUtterance, FileUtterance, LostUtterance, SharUtterance, Utterance
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +66,20 @@ def _read_tsv(path: Path, source: SourceConfig, root: Path) -> Iterator[Utteranc
             for number, row in enumerate(reader, start=2):
                 kept = all(row[column] in values for column, values in source.where.items())
                 if kept and not any(row[column] in values for column, values in source.exclude.items()):
-                    yield FileUtterance(row["id"], _samples(row["seconds"], path, number), base / row["path"])
+                    samples = _samples(row["seconds"], path, number)
+                    name, audio = (_cell(row, column, path, number) for column in ("id", "path"))
+                    yield FileUtterance(name, samples, base / audio)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a TSV manifest: {error}") from error
+
+
+def _cell(row: dict[str, str | None], column: str, path: Path, line: int) -> str:
+    value = row[column]
+    if not value:
+        raise DataError(
+            f"{path} line {line} has no {column}; each row needs {', '.join(_COLUMNS)}, with tabs between"
+        )
+    return value
 
 
 def _samples(seconds: str | None, path: Path, line: int) -> int:
@@ -111,17 +122,41 @@ def _read_shar(path: Path, source: SourceConfig, root: Path) -> Iterator[Utteran
     for manifest in manifests:
         archive = path / f"recording.{manifest.name.split('.')[1]}.tar"
         try:
-            with tarfile.open(archive, "r:") as tar:
-                places = {
-                    str(Path(member.name).with_suffix("")): (member.offset_data, member.size)
-                    for member in tar
-                    if not member.name.endswith((".json", ".nodata", ".nometa"))
-                }
+            places, without = _members(archive)
+            lost = 0
             for cut in lhotse.CutSet.from_file(manifest):
+                samples = round(cut.duration * SAMPLE_RATE)
                 if cut.id in places:
-                    yield SharUtterance(cut.id, round(cut.duration * SAMPLE_RATE), archive, *places[cut.id])
-        except (OSError, tarfile.TarError, ValueError, KeyError) as error:
-            raise DataError(f"the shard {manifest} with {archive.name} cannot be read: {error}") from error
+                    yield SharUtterance(cut.id, samples, archive, *places[cut.id])
+                elif cut.id not in without:
+                    lost += 1
+                    yield LostUtterance(cut.id, samples, f"{archive} has no audio of that name")
+        except Exception as error:  # whatever a damaged manifest or archive makes Lhotse or tarfile raise
+            raise DataError(
+                f"the shard {manifest} with {archive.name} cannot be read: {type(error).__name__}: {error}; "
+                "copy or make it again, or take both files away"
+            ) from error
+        if lost:
+            logger.warning(
+                "%s has no audio for %d cuts of %s, which count as unreadable; copy or make the shard again",
+                archive,
+                lost,
+                manifest.name,
+            )
+
+
+def _members(archive: Path) -> tuple[dict[str, tuple[int, int]], set[str]]:
+    """Where in a Shar archive the audio of each cut lies, and the cuts that were stored without any."""
+    places: dict[str, tuple[int, int]] = {}
+    without: set[str] = set()
+    with tarfile.open(archive, "r:") as tar:
+        for member in tar:
+            name = str(Path(member.name).with_suffix(""))
+            if member.name.endswith(".nodata"):
+                without.add(name)
+            elif not member.name.endswith((".json", ".nometa")):
+                places[name] = member.offset_data, member.size
+    return places, without
 
 
 def _lhotse() -> Any:

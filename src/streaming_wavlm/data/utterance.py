@@ -91,6 +91,19 @@ class SharUtterance:
 
 
 @dataclass(frozen=True, slots=True)
+class LostUtterance:
+    """A recording whose audio is not where its manifest says: it counts as one that cannot be read."""
+
+    name: str
+    samples: int
+    why: str
+
+    def read(self, start: int, samples: int) -> Wave:
+        """Raise what is wrong with it; see :meth:`Utterance.read`."""
+        raise AudioError(f"{self.name} cannot be read: {self.why}")
+
+
+@dataclass(frozen=True, slots=True)
 class SpedUtterance:
     """A recording played faster or slower, by resampling: in another voice."""
 

@@ -64,7 +64,7 @@ def compare(
         student: a causal model, in eval mode.
         teacher: a teacher that speaks at every frame, on the student's device; None for the student itself,
             hearing the whole recording.
-        recordings: 16 kHz mono audio in [-1, 1], ``[samples]`` each.
+        recordings: 16 kHz mono audio in [-1, 1], ``[samples]`` each; one at a time is asked for, each once.
         chunks: chunk sizes in milliseconds, or ``"whole"``.
         pairs: the layers to compare; those of :func:`paired_layers` when None.
         shift: teacher frames to go on from those that have heard the same.
@@ -86,9 +86,9 @@ def compare(
     through = _through(student, teacher, through)
     chosen = tuple(pairs) if pairs else paired_layers(student, teacher)
     _check_pairs(chosen, student, teacher)
-    fitting = list(recordings[0::2]) if through == "map" else []
-    scoring = list(recordings[1::2]) if through == "map" else list(recordings)
-    if not scoring:
+    fitting = recordings[0::2] if through == "map" else recordings[:0]
+    scoring = recordings[1::2] if through == "map" else recordings
+    if not len(scoring):
         raise InputError(
             f"there are {len(recordings)} recordings; give at least one, or two where a map is fitted on one "
             "half of them and scored on the other"
@@ -96,7 +96,7 @@ def compare(
     tallies = [Tally(chunk, config, len(chosen)) for chunk in chunks]
     spreads = [Spread() for _ in chosen]
     fits = [[RidgeFit() for _ in chosen] for _ in chunks]
-    done = 0
+    done = samples = 0
     with torch.no_grad():
         for wav in fitting:
             for heard in _listen(student, teacher, wav, chosen, chunks, shift):
@@ -105,6 +105,7 @@ def compare(
             done = _told(on_progress, done)
         maps = _solved(fits, config.dim) if through == "map" else None
         for wav in scoring:
+            samples += len(wav)
             for heard in _listen(student, teacher, wav, chosen, chunks, shift):
                 for pair, (ours, theirs) in enumerate(zip(heard.ours, heard.theirs, strict=True)):
                     if maps is None:
@@ -117,9 +118,8 @@ def compare(
                     tallies[heard.tally].add(pair, prediction, target, heard.frames, heard.length)
             done = _told(on_progress, done)
     sizes = [spread.of(pair) for spread, pair in zip(spreads, chosen, strict=True)]
-    seconds = sum(len(wav) for wav in scoring) / SAMPLE_RATE
     results = tuple(tally.result(sizes) for tally in tallies)
-    return Comparison(chosen, through, shift, len(scoring), seconds, results)
+    return Comparison(chosen, through, shift, len(scoring), samples / SAMPLE_RATE, results)
 
 
 def paired_layers(

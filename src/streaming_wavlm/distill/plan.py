@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..checkpoint import Checkpoint
+from ..config import StreamingWavLMConfig
 from ..errors import CheckpointNotFoundError
+from ..hub import build_model
+from ..model import StreamingWavLM
 from .measure import measure_targets
 from .objective import Objective
 from .progress import duration
 from .recipe import FINAL, Recipe
 from .runtime import build_fabric, launch, precision_of
 from .step import Stepper
+from .student import scratch_student
 from .trainee import build_trainee
 from .validation import validate
 from .workshop import Workshop, build_workshop
@@ -28,7 +35,7 @@ _WARM_UP, _TIMED = 1, 3
 def plan_stages(stages: Sequence[Recipe]) -> str:
     """Return the plan of each stage as text.
 
-    A stage that starts from the student of one that has not run is planned as far as its recipe goes.
+    A stage that starts from the student of one that has not run is planned with another of its architecture.
 
     Args:
         stages: as :func:`~streaming_wavlm.distill.recipe.load_recipe` gives them.
@@ -39,31 +46,39 @@ def plan_stages(stages: Sequence[Recipe]) -> str:
         CheckpointError: a teacher or a student's start cannot be read.
     """
     plans = []
-    for number, stage in enumerate(stages):
-        if _waits_for(stage, stages[:number]):
-            plans.append(
-                f"{stage.name}\n  starts from {stage.student.source}, which an earlier stage will leave; "
-                f"{stage.steps} steps; plan it again when that has run"
-            )
-            continue
+    architectures: dict[Path, StreamingWavLMConfig] = {}
+    for stage in stages:
         try:
-            plans.append(plan(stage))
+            text, architecture = _planned(stage, _stand_in(stage, architectures))
         except CheckpointNotFoundError as error:
             raise type(error)(f"stage {stage.name}: {error}") from error
+        architectures[Path(stage.out).expanduser()] = architecture
+        plans.append(text)
     return "\n\n".join(plans)
 
 
 def plan(recipe: Recipe) -> str:
     """Return the plan of one stage as text; a few of its steps are done and forgotten.
 
+    Args:
+        recipe: the stage.
+
     Raises:
         ConfigError: the recipe's parts do not fit together.
         DataError: the data cannot be read.
         CheckpointError: a teacher or the student's start cannot be read.
     """
+    return _planned(recipe, None)[0]
+
+
+def _planned(recipe: Recipe, stand_in: StreamingWavLM | None) -> tuple[str, StreamingWavLMConfig]:
+    """The plan of a stage, and its student's architecture; a stand-in begins in the place of its student."""
     fabric = build_fabric(recipe.runtime)
     launch(fabric)
-    shop = build_workshop(recipe, fabric)
+    gc.collect()  # what an earlier stage's plan left is none of this one's memory
+    if fabric.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(fabric.device)
+    shop = build_workshop(_without_caches(recipe), fabric, stand_in)
     trainee = build_trainee(shop, fabric)
     measure_targets(shop, fabric, steps=_WARM_UP)
     trainee.take_up()
@@ -79,18 +94,17 @@ def plan(recipe: Recipe) -> str:
     measurements = -(-recipe.steps // recipe.validation.every) if measuring else 0
     total = seconds_per_step * recipe.steps + measuring * measurements
     corpus, per_epoch = shop.corpus, shop.plan.steps_per_epoch
-    student, learning = (
-        _count(shop.student.parameters()),
-        _count(p for p in shop.task.parameters() if p.requires_grad),
-    )
+    size = _count(shop.student.parameters())
+    learning = _count(p for p in shop.task.parameters() if p.requires_grad)
     teachers = ", ".join(
         f"{name} {_millions(_count(model.parameters()))}" for name, model in shop.teachers.models.items()
     )
     speed = audio / _TIMED / seconds_per_step
     lines = [
-        ("student", f"{_millions(student)} parameters; learning, heads included: {_millions(learning)}"),
+        ("student", f"{_millions(size)} parameters; learning, heads included: {_millions(learning)}"),
+        *_start(recipe, stand_in),
         ("architecture", _architecture(shop)),
-        ("teachers", teachers or "none"),
+        ("teachers", (teachers or "none") + _cached(recipe)),
         *_pairs(shop),
         ("chunks", ", ".join(str(size) for size in shop.chunks.sizes) + " ms" ),
         ("data", f"{corpus.hours:.2f} h in {len(corpus.utterances)} recordings, {corpus.dropped} too short"),
@@ -102,15 +116,43 @@ def plan(recipe: Recipe) -> str:
                  f"{measurements} validations of {measuring:.1f} s: {duration(total)} in all"),
         ("folder", str(Path(recipe.out).absolute())),
     ]  # fmt: skip
-    return "\n".join([recipe.name, *(f"  {name:13}{text}" for name, text in lines)])
+    text = "\n".join([recipe.name, *(f"  {name:13}{text}" for name, text in lines)])
+    return text, shop.student.config
 
 
-def _waits_for(stage: Recipe, earlier: Sequence[Recipe]) -> bool:
-    """Return whether a stage starts from what an earlier one has not left yet."""
+def _stand_in(stage: Recipe, architectures: Mapping[Path, StreamingWavLMConfig]) -> StreamingWavLM | None:
+    """A student with random weights for a stage whose own an earlier one has yet to leave; else None.
+
+    Args:
+        stage: the stage.
+        architectures: of the students of the stages before, by their folders.
+    """
     if stage.student.source is None:
-        return False
+        return None
     run = stage.student.run or Path(stage.student.source).expanduser().parent
-    return run in [Path(other.out).expanduser() for other in earlier] and not (run / FINAL).exists()
+    if run not in architectures or (run / FINAL).exists():
+        return None
+    weights = scratch_student(architectures[run], stage.seed).state_dict()
+    checkpoint = Checkpoint(weights, stage.student.source, architectures[run].to_dict())
+    return build_model(StreamingWavLM, checkpoint, config=stage.student.config)
+
+
+def _without_caches(recipe: Recipe) -> Recipe:
+    """A recipe whose teachers write nothing."""
+    return replace(recipe, teachers=tuple(replace(teacher, cache=None) for teacher in recipe.teachers))
+
+
+def _start(recipe: Recipe, stand_in: StreamingWavLM | None) -> list[tuple[str, str]]:
+    if stand_in is None:
+        return []
+    return [
+        ("start", f"{recipe.student.source}, which an earlier stage will leave; here with random weights")
+    ]
+
+
+def _cached(recipe: Recipe) -> str:
+    cached = any(teacher.cache is not None for teacher in recipe.teachers)
+    return "; each step computes its targets here: with those of the cache it is faster" if cached else ""
 
 
 def _architecture(shop: Workshop) -> str:
@@ -158,7 +200,7 @@ def _memory(fabric: Any) -> str:
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return (
-        f"{peak / 2**30:.1f} GiB of the process at the steps timed; decoded audio kept in memory comes on top"
+        f"{peak / 2**30:.1f} GiB of the process, its highest so far; decoded audio that is kept comes on top"
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ..files import temporary_name
 from .errors import ResumeError, TrainingError
 from .run_folder import sync, write_text, writing_failed
 
@@ -57,7 +58,7 @@ class CheckpointStore:
             TrainingError: it cannot be written; those that were there are intact.
         """
         path = self._path(step)
-        temporary = path.with_name(f".{path.name}.tmp")
+        temporary = temporary_name(path)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             try:

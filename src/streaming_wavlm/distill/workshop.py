@@ -64,12 +64,13 @@ class Workshop:
         return self.recipe.validation.chunk_ms or self.chunks.sizes
 
 
-def build_workshop(recipe: Recipe, fabric: Any) -> Workshop:
+def build_workshop(recipe: Recipe, fabric: Any, student: StreamingWavLM | None = None) -> Workshop:
     """Build everything.
 
     Args:
         recipe: the recipe.
         fabric: launched.
+        student: what to begin with, and nothing else that was learnt before; what the recipe names when None.
 
     Raises:
         ConfigError: the parts do not fit together.
@@ -91,7 +92,8 @@ def build_workshop(recipe: Recipe, fabric: Any) -> Workshop:
         keep_clean=recipe.augment is not None and recipe.augment.clean_teacher,
         workers=data.workers,
     )
-    student = build_student(recipe.student, recipe.seed)
+    earlier = recipe.student.run if student is None else None
+    student = build_student(recipe.student, recipe.seed) if student is None else student
     prepare_student(student, recipe.objective, recipe.student.freeze)
     chunks = ChunkSampler(recipe.chunks, student.config, recipe.seed)
     check_chunks(recipe.validation.chunk_ms, student.config, "validation.chunk_ms")
@@ -99,8 +101,8 @@ def build_workshop(recipe: Recipe, fabric: Any) -> Workshop:
     models = _teachers(recipe, fabric)
     asked = recipe.objective
     task = DistillTask(student, _objective(recipe, student, models)).to(fabric.device)
-    if recipe.student.run is not None:
-        inherit(task, recipe.student.run)
+    if earlier is not None:
+        inherit(task, earlier)
     teachers = Teachers(
         models,
         student,
@@ -185,7 +187,7 @@ def _augment(recipe: Recipe) -> Augment | None:
     if recipe.augment is None:
         return None
     data = recipe.data
-    noise = NoiseBank(open_corpus(data.noise, data.root)) if data.noise else None
+    noise = NoiseBank(open_corpus(data.noise, data.root), data.cache) if data.noise else None
     return Augment(recipe.augment, noise)
 
 
