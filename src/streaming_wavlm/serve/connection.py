@@ -57,7 +57,7 @@ class Connection:
             self._service.pump(self._stream)
             end = await self._both_ways()
         finally:
-            self._service.close(self._stream, keep=end.keep)
+            self._service.close(self._stream, self, keep=end.keep)
             await self._say_goodbye(end)
 
     def deliver(self, sent: Sequence[Sent]) -> None:
@@ -68,6 +68,10 @@ class Connection:
     def failed(self, error: Exception) -> None:
         """End the connection because the model failed on its stream."""
         self._finish(StreamEndError(CloseCode.INTERNAL, f"the model failed on this stream: {error}"))
+
+    def taken_over(self) -> None:
+        """End the connection because another one goes on with its stream."""
+        self._finish(StreamEndError(CloseCode.GONE, "another connection has taken this stream over"))
 
     async def _hello(self) -> Hello:
         try:
@@ -117,6 +121,8 @@ class Connection:
                 raise StreamEndError(
                     CloseCode.IDLE, f"nothing came for {self._limits.idle_seconds:g} s", keep=True
                 ) from error
+            if self._end is not None:
+                return  # the stream may be another connection's by now
             if isinstance(received, bytes):
                 self._take_audio(received)
             else:

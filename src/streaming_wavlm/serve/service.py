@@ -49,6 +49,9 @@ class Listener(Protocol):
     def failed(self, error: Exception) -> None:
         """Hear that the model failed on the stream."""
 
+    def taken_over(self) -> None:
+        """Hear that another connection goes on with the stream: nothing more may be pushed to it."""
+
 
 class Service:
     """Opens streams and moves their audio to the model and their features back; lives in one event loop.
@@ -80,6 +83,7 @@ class Service:
         self.draining = False
         self.connections = 0
         self._listeners: dict[str, Listener] = {}
+        self._open: dict[str, LiveStream] = {}  # those that have a listener
         self._parked: dict[str, tuple[LiveStream, float]] = {}
         self._batcher = Batcher(
             self.models, batch=limits.batch, wait_ms=limits.wait_ms, metrics=self.metrics, workers=workers
@@ -101,7 +105,7 @@ class Service:
             self.connections -= 1
 
     def open(self, hello: Hello, listener: Listener) -> tuple[LiveStream, list[Sent]]:
-        """Begin a stream, or go on with one that lost its connection.
+        """Begin a stream, or go on with one that lost its connection, or is about to.
 
         Args:
             hello: what the client asked for.
@@ -120,17 +124,21 @@ class Service:
         else:
             stream = LiveStream(hello, self._model(hello.chunk_ms), self.limits.replay_bytes, self.heads)
         self._listeners[stream.token] = listener
+        self._open[stream.token] = stream
         self.metrics.streams.set(len(self._listeners))
         return stream, missed
 
-    def close(self, stream: LiveStream, *, keep: bool) -> None:
+    def close(self, stream: LiveStream, listener: Listener, *, keep: bool) -> None:
         """Let go of a stream's connection.
 
         Args:
             stream: the stream.
+            listener: of the connection; if another has taken the stream over, nothing happens.
             keep: whether its client may come back.
         """
-        self._listeners.pop(stream.token, None)
+        if self._listeners.get(stream.token) is not listener:
+            return
+        del self._listeners[stream.token], self._open[stream.token]
         self.metrics.streams.set(len(self._listeners))
         if not keep or not self.limits.parked or self.draining:
             return
@@ -237,14 +245,18 @@ class Service:
 
     def _resumed(self, hello: Hello) -> tuple[LiveStream, list[Sent]]:
         self._give_up(time.monotonic())
-        found = self._parked.pop(hello.token or "", None)
-        self.metrics.parked.set(len(self._parked))
-        if found is None:
-            raise StreamEndError(
-                CloseCode.GONE,
-                "no stream waits for this token: it came too late, or the stream has ended; begin anew",
-            )
-        stream = found[0]
+        token = hello.token or ""
+        # A client may notice that a connection is broken long before this side does.
+        stream = self._open.get(token)
+        if stream is None:
+            parked = self._parked.pop(token, None)
+            self.metrics.parked.set(len(self._parked))
+            if parked is None:
+                raise StreamEndError(
+                    CloseCode.GONE,
+                    "no stream waits for this token: it came too late, or the stream has ended; begin anew",
+                )
+            stream = parked[0]
         if (hello.stream, hello.received) == (stream.stream + 1, 0):
             stream.reset()  # the client began anew, and the message was lost
         missed = stream.missed(hello.stream, hello.received)
@@ -252,6 +264,9 @@ class Service:
             raise StreamEndError(
                 CloseCode.GONE, "features that were missed are no longer kept, so begin the stream anew"
             )
+        before = self._listeners.get(token)
+        if before is not None:
+            before.taken_over()
         self.metrics.resumed.inc()
         return stream, missed
 

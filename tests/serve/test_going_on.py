@@ -1,0 +1,97 @@
+"""Streams that go on over another connection: seen by bare WebSockets, whose breaks the test decides."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from live import Live, collected, joined, live, speech
+from streaming_wavlm.client import Client
+from streaming_wavlm.client.dialling import stream_url
+from streaming_wavlm.protocol import CloseCode, Features, Hello, message
+from tiny import tiny_model
+
+HELLO = Hello(encoding="float32", layers=(0, 1))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model(dtype=torch.float32, window_size=24)
+
+
+@pytest.fixture(scope="module")
+def server(model):
+    with live(model) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def dialled(server: Live, hello: Hello = HELLO) -> Iterator[tuple[ClientConnection, dict[str, Any]]]:
+    """A connection, and what answered its hello."""
+    with connect(stream_url(server.url), max_size=None, compression=None) as line:
+        line.send(hello.text())
+        yield line, json.loads(line.recv(timeout=20))
+
+
+def heard(line: ClientConnection) -> Any:
+    """The next event of a connection."""
+    data = line.recv(timeout=20)
+    return Features.unpack(data) if isinstance(data, bytes) else json.loads(data)
+
+
+def until(line: ClientConnection, kind: str) -> list[Any]:
+    """Events up to a message of a kind."""
+    events = [heard(line)]
+    while not (isinstance(events[-1], dict) and events[-1]["type"] == kind):
+        events.append(heard(line))
+    return events
+
+
+def undisturbed(server: Live, wave: np.ndarray) -> np.ndarray:
+    with Client(server.url, HELLO) as client:
+        client.send(wave)
+        client.flush()
+        return collected(client)
+
+
+def test_a_stream_whose_old_connection_still_counts_as_open_is_taken_over_bit_by_bit(server) -> None:
+    wave = speech(1.5, 3)
+    expected = undisturbed(server, wave)
+    with dialled(server) as (old, ready):
+        old.send(wave[:12_000].tobytes())
+        events = [heard(old), heard(old)]
+        got = events[-1].position + events[-1].frames
+        with dialled(server, replace(HELLO, token=ready["token"], received=got)) as (new, again):
+            assert again["token"] == ready["token"]
+            assert again["samples"] <= 12_000
+            new.send(wave[again["samples"] :].tobytes())
+            new.send(message("flush"))
+            events += until(new, "end")
+            with contextlib.suppress(ConnectionClosed):
+                old.send(bytes(4000))  # what the old connection still says is nobody's
+            with pytest.raises(ConnectionClosed) as closed:
+                until(old, "nothing")
+            assert closed.value.rcvd.code == CloseCode.GONE
+    assert np.array_equal(joined(events), expected)
+    server.wait(lambda service: service.connections == 0)
+    assert server.service.open_streams == 0
+
+
+def test_a_stream_is_taken_over_while_its_flush_is_computed(server) -> None:
+    wave = speech(3.0, 4)
+    expected = undisturbed(server, wave)
+    with dialled(server) as (old, ready):
+        old.send(wave.tobytes())
+        old.send(message("flush"))
+        heard(old)
+        with dialled(server, replace(HELLO, token=ready["token"])) as (new, again):
+            assert np.array_equal(joined(until(new, "end")), expected)
