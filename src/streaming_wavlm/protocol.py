@@ -40,6 +40,8 @@ MAX_TEXT = 16_384
 MAX_SERVER_TEXT = 2**20
 # An exact JSON number of any client.
 MAX_INTEGER = 2**53 - 1
+# The largest number of a stream that the header of features holds.
+MAX_STREAM = 2**32 - 1
 
 _MAGIC = b"SWF1"
 # magic, type, pooled or not, layers, dim, frames, stream, position of the first frame, microseconds of work
@@ -204,7 +206,7 @@ def parse_hello(values: Mapping[str, Any]) -> Hello:
     _check(given, "pool", lambda v: isinstance(v, str) and v in POOLS, " or ".join(POOLS))
     _check(given, "chunk_ms", _integer(1, MAX_INTEGER), "a chunk size in milliseconds")
     _check(given, "received", _integer(0, MAX_INTEGER), "a whole number of frames")
-    _check(given, "stream", _integer(0, MAX_INTEGER), "the number of a stream")
+    _check(given, "stream", _integer(0, MAX_STREAM), "the number of a stream")
     _check(given, "token", lambda v: isinstance(v, str) and 0 < len(v) <= 128, "the token of a ready message")
     _check(given, "layers", _list_of(_integer(-1024, 1024)), "a list of layer numbers")
     _check(given, "heads", _list_of(_name), "a list of names of heads")
@@ -213,6 +215,17 @@ def parse_hello(values: Mapping[str, Any]) -> Hello:
         if name in given:
             given[name] = tuple(given[name])
     return Hello(**given)
+
+
+def stream_number(values: Mapping[str, Any]) -> int | None:
+    """Return which stream a message is about, or None if it does not say.
+
+    Raises:
+        ProtocolError: it says something else than a number.
+    """
+    given = {name: value for name, value in values.items() if name == "stream" and value is not None}
+    _check(given, "stream", _integer(0, MAX_STREAM), "the number of a stream")
+    return given.get("stream")
 
 
 def samples_of(data: bytes, encoding: Encoding) -> npt.NDArray[np.float32]:

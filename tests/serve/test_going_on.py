@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -56,6 +57,18 @@ def until(line: ClientConnection, kind: str) -> list[Any]:
     return events
 
 
+def held_back(server: Live) -> threading.Event:
+    """Let the model compute nothing until the event is set."""
+    go, computed = threading.Event(), server.service._batcher._computed
+
+    def wait(jobs: Any) -> Any:
+        assert go.wait(30)
+        return computed(jobs)
+
+    server.service._batcher._computed = wait
+    return go
+
+
 def undisturbed(server: Live, wave: np.ndarray) -> np.ndarray:
     with Client(server.url, HELLO) as client:
         client.send(wave)
@@ -94,4 +107,39 @@ def test_a_stream_is_taken_over_while_its_flush_is_computed(server) -> None:
         old.send(message("flush"))
         heard(old)
         with dialled(server, replace(HELLO, token=ready["token"])) as (new, again):
+            if not again["stream"] and "ending" not in again:  # it was under way
+                new.send(message("flush"))
             assert np.array_equal(joined(until(new, "end")), expected)
+
+
+def test_a_server_that_has_the_flush_says_so_and_passes_over_another_of_the_same_stream(model) -> None:
+    with live(model) as server:
+        go = held_back(server)
+        wave = speech(0.5, 5)
+        with dialled(server) as (old, ready):
+            assert "ending" not in ready
+            old.send(wave.tobytes())
+            old.send(message("flush", stream=0))
+            server.wait(lambda service: service._open[ready["token"]].ending)
+            with dialled(server, replace(HELLO, token=ready["token"])) as (new, again):
+                assert again["ending"] is True
+                new.send(message("flush", stream=0))
+                new.send(message("ping", time=1))
+                go.set()
+                first = until(new, "end")
+                assert first[-1]["samples"] == len(wave)
+                assert until(new, "pong") == [{"type": "pong", "time": 1}]  # and no end of an empty stream
+                new.send(wave.tobytes())
+                new.send(message("flush"))  # as clients say that do not count
+                second = until(new, "end")
+                assert second[-1]["stream"] == 1
+                assert np.array_equal(joined(first), joined(second))
+
+
+@pytest.mark.parametrize("stream", [1, -1, 2**32, 0.5, "0", True])
+def test_a_flush_of_a_stream_that_never_began_is_refused(server, stream) -> None:
+    with dialled(server) as (line, _):
+        line.send(message("flush", stream=stream))
+        (error,) = until(line, "error")
+        assert error["code"] == CloseCode.BAD_MESSAGE
+        assert "stream" in error["reason"]

@@ -13,7 +13,7 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ..errors import ProtocolError
-from ..protocol import CloseCode, Hello, message, parse, parse_hello
+from ..protocol import CloseCode, Hello, message, parse, parse_hello, stream_number
 from .alerts import Alerts
 from .service import Service, StreamEndError
 from .stream import LiveStream, Payload, Sent
@@ -141,7 +141,7 @@ class Connection:
     def _take_text(self, values: dict[str, Any]) -> None:
         kind = values["type"]
         if kind == "flush":
-            self._stream.flush()
+            self._stream.flush(stream_number(values))
         elif kind == "reset":
             self._stream.reset()
             self._put(message("reset", stream=self._stream.stream))

@@ -196,6 +196,7 @@ class Service:
             stream=stream.stream,
             position=stream.position,
             samples=stream.taken,
+            ending=stream.ending or None,
             chunk_ms=config.chunk_ms,
             frame_ms=1000 * config.hop / SAMPLE_RATE,
             latency_ms=config.latency.algorithmic_ms,

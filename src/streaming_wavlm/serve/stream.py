@@ -126,13 +126,19 @@ class LiveStream:
         self.seconds += len(samples) / self._rate
         self._queue.append(self._resampler.push(samples))
 
-    def flush(self) -> None:
+    def flush(self, stream: int | None = None) -> None:
         """End the stream: what is left of it becomes features, and then another begins.
 
+        Args:
+            stream: its number, for the client that knows it: a flush that is said again after a break may be
+                about a stream that has ended, and then nothing happens.
+
         Raises:
-            ProtocolError: its encoding does not end here.
+            ProtocolError: its encoding does not end here, or the number is of no stream so far.
         """
-        if not self._ending:
+        if stream is not None and stream > self.stream:
+            raise ProtocolError(f"a flush is of a stream that has begun, up to {self.stream}, got {stream}")
+        if not self._ending and stream in (None, self.stream):
             if self._opus is not None:
                 with _told():
                     self._opus.finish()
