@@ -127,6 +127,23 @@ class Batcher:
             self._metrics.queue.set(len(self._jobs))
             self._changed.notify_all()
 
+    def cancel(self, job: Job) -> bool:
+        """Take back a job that has not begun; its ``done`` is then never called.
+
+        Args:
+            job: that was submitted.
+
+        Returns:
+            Whether it had not begun.
+        """
+        with self._changed:
+            if job not in self._jobs:
+                return False
+            self._jobs.remove(job)
+            self._metrics.queue.set(len(self._jobs))
+            self._changed.notify_all()
+            return True
+
     def close(self, seconds: float = 10.0) -> None:
         """Finish the steps at hand and end the threads."""
         with self._changed:

@@ -143,7 +143,7 @@ class Connection:
         if kind == "flush":
             self._stream.flush(stream_number(values))
         elif kind == "reset":
-            self._stream.reset()
+            self._service.reset(self._stream)
             self._put(message("reset", stream=self._stream.stream))
         elif kind == "ping":
             sent = values.get("time")

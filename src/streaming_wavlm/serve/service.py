@@ -165,7 +165,20 @@ class Service:
         if job is not None:
             self._batcher.submit(job)
 
+    def reset(self, stream: LiveStream) -> None:
+        """Drop what a stream has heard and begin the next; a step that is being computed is waited for.
+
+        Args:
+            stream: the stream.
+        """
+        job = stream.reset()
+        if job is not None and self._batcher.cancel(job):
+            stream.returned(job)
+
     def _take(self, stream: LiveStream, job: Job, result: Result) -> None:
+        if stream.returned(job):
+            self.pump(stream)
+            return
         listener = self._listeners.get(stream.token)
         if result.error is not None:
             if listener is not None:
@@ -259,7 +272,7 @@ class Service:
                 )
             stream = parked[0]
         if (hello.stream, hello.received) == (stream.stream + 1, 0):
-            stream.reset()  # the client began anew, and the message was lost
+            self.reset(stream)  # the client began anew, and the message was lost
         missed = stream.missed(hello.stream, hello.received)
         if missed is None:
             raise StreamEndError(

@@ -86,6 +86,7 @@ class LiveStream:
         self._rate = OPUS_RATE if hello.encoding == OGG_OPUS else hello.sample_rate
         self._resampler = Resampler(self._rate)
         self._out: Job | None = None
+        self._dropped = False  # whether what is out is about a stream that was reset
         self._begin()
 
     def _begin(self) -> None:
@@ -151,11 +152,30 @@ class LiveStream:
         with _told():
             return self._opus.push(data)
 
-    def reset(self) -> None:
-        """Forget the stream and begin another; features on their way are dropped."""
-        self._out = None
+    def reset(self) -> Job | None:
+        """Forget the stream and begin another; features on their way are dropped.
+
+        Returns:
+            The job that is out, if one is: nothing else is due until it is back or given up.
+        """
+        self._dropped = self._out is not None
         self.stream += 1
         self._begin()
+        return self._out
+
+    def returned(self, job: Job) -> bool:
+        """Take a job back that is of no use: it was cancelled, or its stream was reset meanwhile.
+
+        Args:
+            job: that was out.
+
+        Returns:
+            Whether nobody waits for its result.
+        """
+        if job is self._out and self._dropped:
+            self._out, self._dropped = None, False
+            return True
+        return job is not self._out
 
     def job(self, done: Callable[[Job, Result], None]) -> Job | None:
         """Return what the model is to do next, or None if nothing is due or a job is out.
@@ -191,7 +211,7 @@ class LiveStream:
 
         A job of a stream that was reset meanwhile gives nothing.
         """
-        if job is not self._out or result.features is None:
+        if self.returned(job) or result.features is None:
             return []
         self._out = None
         self._state = result.state
