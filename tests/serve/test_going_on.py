@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from live import Live, collected, joined, live, speech
+from live import Held, Live, collected, joined, live, speech
 from streaming_wavlm.client import Client
 from streaming_wavlm.client.dialling import stream_url
 from streaming_wavlm.protocol import CloseCode, Features, Hello, message
@@ -55,18 +54,6 @@ def until(line: ClientConnection, kind: str) -> list[Any]:
     while not (isinstance(events[-1], dict) and events[-1]["type"] == kind):
         events.append(heard(line))
     return events
-
-
-def held_back(server: Live) -> threading.Event:
-    """Let the model compute nothing until the event is set."""
-    go, computed = threading.Event(), server.service._batcher._computed
-
-    def wait(jobs: Any) -> Any:
-        assert go.wait(30)
-        return computed(jobs)
-
-    server.service._batcher._computed = wait
-    return go
 
 
 def undisturbed(server: Live, wave: np.ndarray) -> np.ndarray:
@@ -114,7 +101,7 @@ def test_a_stream_is_taken_over_while_its_flush_is_computed(server) -> None:
 
 def test_a_server_that_has_the_flush_says_so_and_passes_over_another_of_the_same_stream(model) -> None:
     with live(model) as server:
-        go = held_back(server)
+        held = Held(server)
         wave = speech(0.5, 5)
         with dialled(server) as (old, ready):
             assert "ending" not in ready
@@ -125,7 +112,7 @@ def test_a_server_that_has_the_flush_says_so_and_passes_over_another_of_the_same
                 assert again["ending"] is True
                 new.send(message("flush", stream=0))
                 new.send(message("ping", time=1))
-                go.set()
+                held.go.set()
                 first = until(new, "end")
                 assert first[-1]["samples"] == len(wave)
                 assert until(new, "pong") == [{"type": "pong", "time": 1}]  # and no end of an empty stream
@@ -143,3 +130,19 @@ def test_a_flush_of_a_stream_that_never_began_is_refused(server, stream) -> None
         (error,) = until(line, "error")
         assert error["code"] == CloseCode.BAD_MESSAGE
         assert "stream" in error["reason"]
+
+
+def test_a_client_that_was_away_when_the_model_failed_hears_of_it(model) -> None:
+    with live(model) as server:
+        held = Held(server, fails=[0])
+        with dialled(server) as (old, ready):
+            old.send(speech(0.08).tobytes())
+            assert held.began.wait(20)
+            stream = server.service._open[ready["token"]]
+            old.socket.close()
+        server.wait(lambda service: service.open_streams == 0)
+        held.go.set()
+        server.wait(lambda _: stream.failure is not None)
+        with dialled(server, replace(HELLO, token=ready["token"])) as (_, answer):
+            assert answer["code"] == CloseCode.INTERNAL
+            assert answer["reason"] == "the model failed on this stream: out of memory"

@@ -1,15 +1,12 @@
-"""Streams that are dropped leave the model nothing to do."""
+"""Streams that are dropped leave the model nothing to do, and the next stream nothing to suffer from."""
 
 from __future__ import annotations
-
-import threading
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from live import Live, joined, live, one_pass, speech
+from live import Held, joined, live, one_pass, speech
 from streaming_wavlm.client import Client
 from streaming_wavlm.protocol import Hello
 from tiny import tiny_model
@@ -20,30 +17,6 @@ HELLO = Hello(encoding="float32", layers=(0, 1))
 @pytest.fixture(scope="module")
 def model():
     return tiny_model(dtype=torch.float32, window_size=24)
-
-
-class Held:
-    """Lets the model begin a step, and end it when it is told to.
-
-    Args:
-        server: whose model it is.
-        fails: steps that fail, counted from 0.
-    """
-
-    def __init__(self, server: Live, fails: tuple[int, ...] = ()) -> None:
-        self.began, self.go, self.steps = threading.Event(), threading.Event(), 0
-        batcher = server.service._batcher
-        together = batcher._together
-
-        def step(jobs: Any) -> Any:
-            number, self.steps = self.steps, self.steps + 1
-            self.began.set()
-            assert self.go.wait(30)
-            if number in fails:
-                raise RuntimeError("out of memory")
-            return together(jobs)
-
-        batcher._together = step
 
 
 def answered(client: Client) -> None:
@@ -84,6 +57,20 @@ def test_a_chunk_of_a_dropped_stream_that_has_not_begun_never_begins(model) -> N
         assert not server.service._batcher._jobs
         held.go.set()
         wave = speech(0.4, 4)
+        client.send(wave)
+        client.flush()
+        np.testing.assert_allclose(joined(list(client.until_end())), one_pass(model, wave), atol=1e-5)
+
+
+def test_a_model_that_fails_on_a_dropped_stream_does_not_end_the_next(model) -> None:
+    with live(model) as server, Client(server.url, HELLO, retries=0) as client:
+        held = Held(server, fails=(0,))
+        client.send(speech(0.08))
+        assert held.began.wait(20)
+        client.reset()
+        answered(client)
+        held.go.set()
+        wave = speech(0.4, 5)
         client.send(wave)
         client.flush()
         np.testing.assert_allclose(joined(list(client.until_end())), one_pass(model, wave), atol=1e-5)

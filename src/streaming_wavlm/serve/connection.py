@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from ..errors import ProtocolError
 from ..protocol import CloseCode, Hello, message, parse, parse_hello, stream_number
 from .alerts import Alerts
-from .service import Service, StreamEndError
+from .service import Service, StreamEndError, model_failed
 from .stream import LiveStream, Payload, Sent
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Connection:
 
     def failed(self, error: Exception) -> None:
         """End the connection because the model failed on its stream."""
-        self._finish(StreamEndError(CloseCode.INTERNAL, f"the model failed on this stream: {error}"))
+        self._finish(model_failed(error))
 
     def taken_over(self) -> None:
         """End the connection because another one goes on with its stream."""

@@ -40,6 +40,11 @@ class StreamEndError(Exception):
         self.keep = keep
 
 
+def model_failed(error: Exception) -> StreamEndError:
+    """Return the end of a stream that the model failed on."""
+    return StreamEndError(CloseCode.INTERNAL, f"the model failed on this stream: {error}")
+
+
 class Listener(Protocol):
     """Where the messages of a stream go."""
 
@@ -181,8 +186,7 @@ class Service:
             return
         listener = self._listeners.get(stream.token)
         if result.error is not None:
-            if listener is not None:
-                listener.failed(result.error)
+            self._fail(stream, result.error)
             return
         self.metrics.latency.observe(result.seconds)
         try:
@@ -190,14 +194,19 @@ class Service:
         except Exception as error:  # a stream that is not told would wait for ever
             logger.exception("a stream could not take its features")
             self.metrics.errors.labels("stream").inc()
-            if listener is not None:
-                listener.failed(error)
+            self._fail(stream, error)
             return
         if result.features is not None:
             self.metrics.frames.inc(result.features.shape[1])
         if listener is not None:
             listener.deliver(sent)
             self.pump(stream)
+
+    def _fail(self, stream: LiveStream, error: Exception) -> None:
+        stream.failure = error  # a client that is away hears of it when it comes back
+        listener = self._listeners.get(stream.token)
+        if listener is not None:
+            listener.failed(error)
 
     def ready(self, stream: LiveStream) -> str:
         """Return the message that answers a hello."""
@@ -271,6 +280,8 @@ class Service:
                     "no stream waits for this token: it came too late, or the stream has ended; begin anew",
                 )
             stream = parked[0]
+        if stream.failure is not None:
+            raise model_failed(stream.failure)
         if (hello.stream, hello.received) == (stream.stream + 1, 0):
             self.reset(stream)  # the client began anew, and the message was lost
         missed = stream.missed(hello.stream, hello.received)

@@ -86,6 +86,7 @@ class LiveStream:
         self._rate = OPUS_RATE if hello.encoding == OGG_OPUS else hello.sample_rate
         self._resampler = Resampler(self._rate)
         self._out: Job | None = None
+        self.failure: Exception | None = None  # why the model cannot go on with it
         self._dropped = False  # whether what is out is about a stream that was reset
         self._begin()
 
