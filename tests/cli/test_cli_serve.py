@@ -24,11 +24,12 @@ import torch
 
 from live import joined, one_pass, speech
 from streaming_wavlm.cli import main
-from streaming_wavlm.cli.serve import LIMITS, is_loopback
+from streaming_wavlm.cli.serve import LIMITS
 from streaming_wavlm.client import Client
 from streaming_wavlm.errors import ServerError
 from streaming_wavlm.protocol import Features
 from streaming_wavlm.serve import Limits
+from streaming_wavlm.serve.origins import is_loopback
 from tiny import tiny_model
 
 

@@ -7,7 +7,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def build_server(service: Service, address: Address, access: Access | None = Non
                 f"{address.certificate} and {address.key} are no PEM certificate and its key ({error})"
             ) from error
     config = uvicorn.Config(
-        build_app(service, access),
+        build_app(service, replace(access or Access(), host=address.host)),
         host=address.host,
         port=address.port,
         ssl_certfile=address.certificate,
