@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import IntEnum
@@ -172,7 +173,7 @@ def parse(text: str, most: int = MAX_TEXT) -> dict[str, Any]:
     if len(text) > most:
         raise ProtocolError(f"a text message has at most {most} characters, got {len(text)}")
     try:
-        values = json.loads(text)
+        values = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"a text message is a JSON object, got {text[:60]!r} ({error})") from error
     if not isinstance(values, dict) or not isinstance(values.get("type"), str):
@@ -246,6 +247,16 @@ def samples_of(data: bytes, encoding: Encoding) -> npt.NDArray[np.float32]:
     if len(samples) and not float(np.abs(samples).max()) <= 1e6:
         raise ProtocolError("the audio holds NaN, infinity or values far outside [-1, 1]; it was not taken")
     return samples.astype(np.float32)
+
+
+def _no_number(constant: str) -> float:
+    raise ValueError(f"JSON has no {constant}")
+
+
+def is_finite(value: Any) -> bool:
+    """Return whether a value of a message is a number that JSON can hold."""
+    # Compared, for a whole number may be too large for a float, and 1e999 is read as infinity.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _check(given: Mapping[str, Any], name: str, allowed: Any, words: str) -> None:

@@ -160,6 +160,8 @@ def test_every_limit_is_an_option_with_the_default_that_it_has() -> None:
     ("options", "words"),
     [
         (["--streams", "0"], "the limit streams must be above 0"),
+        (["--rate", "inf"], "the limit rate must be above 0 and finite"),
+        (["--wait-ms", "nan"], "the limit wait_ms must be from 0 and finite"),
         (["--chunk-ms", "30"], "30"),
         (["--certificate", "none.pem"], "there is no file none.pem"),
         (["--certificate", "bad.pem"], "TLS needs both"),

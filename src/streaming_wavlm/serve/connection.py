@@ -13,7 +13,7 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ..errors import ProtocolError
-from ..protocol import CloseCode, Hello, message, parse, parse_hello, stream_number
+from ..protocol import CloseCode, Hello, is_finite, message, parse, parse_hello, stream_number
 from .alerts import Alerts
 from .service import Service, StreamEndError, model_failed
 from .stream import LiveStream, Payload, Sent
@@ -147,7 +147,9 @@ class Connection:
             self._put(message("reset", stream=self._stream.stream))
         elif kind == "ping":
             sent = values.get("time")
-            self._put(message("pong", time=sent if isinstance(sent, int | float) else None))
+            if isinstance(sent, float) and not is_finite(sent):
+                raise ProtocolError(f"the time of a ping is a finite number, got {sent}")
+            self._put(message("pong", time=sent if is_finite(sent) else None))
         else:
             raise ProtocolError(f"a client sends hello, flush, reset or ping, got {kind[:40]!r}")
 
