@@ -168,7 +168,7 @@ def test_streams_that_wait_for_their_clients_have_bounded_memory(model) -> None:
         client.receive(timeout=5)
         client._socket.socket.close()
         server.wait(lambda service: service.open_streams == 0)
-        return server.service._parked_bytes()
+        return server.service._parked.nbytes()
 
     with live(model) as server:
         one = park(server)

@@ -19,6 +19,7 @@ from ..streaming import Streaming
 from .batcher import Batcher, Job, Result
 from .limits import Limits
 from .metrics import Metrics
+from .parking import Parking
 from .stream import LiveStream, Sent
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class Service:
         self.connections = 0
         self._listeners: dict[str, Listener] = {}
         self._open: dict[str, LiveStream] = {}  # those that have a listener
-        self._parked: dict[str, tuple[LiveStream, float]] = {}
+        self._parked = Parking(limits, self.metrics)
         self._batcher = Batcher(
             self.models, batch=limits.batch, wait_ms=limits.wait_ms, metrics=self.metrics, workers=workers
         )
@@ -145,14 +146,8 @@ class Service:
             return
         del self._listeners[stream.token], self._open[stream.token]
         self.metrics.streams.set(len(self._listeners))
-        if not keep or not self.limits.parked or self.draining:
-            return
-        self._give_up(time.monotonic())
-        self._parked[stream.token] = stream, time.monotonic() + self.limits.parked_seconds
-        while len(self._parked) > self.limits.parked or self._parked_bytes() > self.limits.parked_bytes:
-            self._parked.pop(next(iter(self._parked)))
-            self.metrics.dropped.inc()
-        self.metrics.parked.set(len(self._parked))
+        if keep and not self.draining:
+            self._parked.put(stream)
 
     def pump(self, stream: LiveStream) -> None:
         """Give the model the stream's next chunk, if one is due; the rest follows by itself."""
@@ -267,19 +262,14 @@ class Service:
         return self.models[chunk_ms]
 
     def _resumed(self, hello: Hello) -> tuple[LiveStream, list[Sent]]:
-        self._give_up(time.monotonic())
         token = hello.token or ""
         # A client may notice that a connection is broken long before this side does.
-        stream = self._open.get(token)
+        stream = self._open.get(token) or self._parked.take(token)
         if stream is None:
-            parked = self._parked.pop(token, None)
-            self.metrics.parked.set(len(self._parked))
-            if parked is None:
-                raise StreamEndError(
-                    CloseCode.GONE,
-                    "no stream waits for this token: it came too late, or the stream has ended; begin anew",
-                )
-            stream = parked[0]
+            raise StreamEndError(
+                CloseCode.GONE,
+                "no stream waits for this token: it came too late, or the stream has ended; begin anew",
+            )
         if stream.failure is not None:
             raise model_failed(stream.failure)
         if (hello.stream, hello.received) == (stream.stream + 1, 0):
@@ -294,15 +284,6 @@ class Service:
             before.taken_over()
         self.metrics.resumed.inc()
         return stream, missed
-
-    def _parked_bytes(self) -> int:
-        return sum(stream.nbytes() for stream, _ in self._parked.values())
-
-    def _give_up(self, now: float) -> None:
-        for token in [token for token, (_, until) in self._parked.items() if until < now]:
-            del self._parked[token]
-            self.metrics.dropped.inc()
-        self.metrics.parked.set(len(self._parked))
 
 
 def _described(head: Head) -> dict[str, Any]:

@@ -112,6 +112,11 @@ class LiveStream:
         return self._out is not None or self._ending or len(self._queue) >= self.model.config.chunk_samples
 
     @property
+    def blank(self) -> bool:
+        """Whether nothing was heard since it began, and nothing may have to be sent again."""
+        return not (self.taken or self._out or self._ending or self._replay)
+
+    @property
     def waiting_seconds(self) -> float:
         """Audio that waits for the model, in seconds."""
         return len(self._queue) / SAMPLE_RATE
