@@ -130,9 +130,9 @@ class Connection:
             self._service.pump(self._stream)
 
     def _take_audio(self, data: bytes) -> None:
-        before = self._stream.seconds
+        before = self._stream.total_seconds
         self._stream.push(data)
-        self._service.metrics.audio.inc(self._stream.seconds - before)
+        self._service.metrics.audio.inc(self._stream.total_seconds - before)
         if self._stream.seconds > self._limits.stream_seconds:
             raise StreamEndError(
                 CloseCode.TOO_LONG, f"a stream has at most {self._limits.stream_seconds:g} s of audio"
@@ -158,7 +158,7 @@ class Connection:
         stream, limits = self._stream, self._limits
         while self._service.draining or stream.ending or stream.waiting_seconds > limits.buffer_seconds:
             await asyncio.sleep(0.005)
-        ahead = stream.seconds - limits.burst_seconds - limits.rate * (time.monotonic() - stream.opened)
+        ahead = stream.total_seconds - limits.burst_seconds - limits.rate * (time.monotonic() - stream.opened)
         if ahead > 0:
             await asyncio.sleep(ahead / limits.rate)
 

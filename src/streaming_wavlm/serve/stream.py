@@ -78,7 +78,7 @@ class LiveStream:
         self.token = secrets.token_urlsafe(24)
         self.model = model
         self.opened = time.monotonic()
-        self.seconds = 0.0  # of audio, over all its streams
+        self.total_seconds = 0.0  # of audio, over all its streams
         self.stream = 0
         self._replay_bytes = replay_bytes
         self._replay: deque[Sent] = deque()
@@ -97,6 +97,7 @@ class LiveStream:
         self._heard = self._reader.begin()
         self._opus = _opus() if self.hello.encoding == OGG_OPUS else None
         self._ending = False
+        self.seconds = 0.0  # of audio
         self.samples = 0
         self.taken = 0  # of what the client counts: samples, or bytes of Ogg/Opus
         self.position = 0
@@ -131,6 +132,7 @@ class LiveStream:
         self.samples += len(samples)
         self.taken += len(samples) if self._opus is None else len(data)
         self.seconds += len(samples) / self._rate
+        self.total_seconds += len(samples) / self._rate
         self._queue.append(self._resampler.push(samples))
 
     def flush(self, stream: int | None = None) -> None:
