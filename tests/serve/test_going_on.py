@@ -146,3 +146,25 @@ def test_a_client_that_was_away_when_the_model_failed_hears_of_it(model) -> None
         with dialled(server, replace(HELLO, token=ready["token"])) as (_, answer):
             assert answer["code"] == CloseCode.INTERNAL
             assert answer["reason"] == "the model failed on this stream: out of memory"
+
+
+@pytest.mark.parametrize("stream", [1, 2, 7, 2**32 - 1])
+def test_resets_that_were_lost_are_made_good_however_many(server, stream) -> None:
+    wave = speech(0.5, 6)
+    with dialled(server) as (old, ready):
+        old.send(speech(0.3).tobytes())
+        heard(old)
+        with dialled(server, replace(HELLO, token=ready["token"], stream=stream)) as (new, again):
+            assert (again["stream"], again["samples"], again["position"]) == (stream, 0, 0)
+            new.send(wave.tobytes())
+            new.send(message("flush", stream=stream))
+            events = until(new, "end")
+    assert events[-1]["stream"] == stream
+    assert np.array_equal(joined(events), undisturbed(server, wave))
+
+
+def test_the_number_of_a_stream_fits_the_header_of_features(server) -> None:
+    with dialled(server) as (_, ready):
+        hello = replace(HELLO, token=ready["token"], stream=2**32)
+        with dialled(server, hello) as (_, answer):
+            assert answer["code"] == CloseCode.BAD_MESSAGE

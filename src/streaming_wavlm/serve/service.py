@@ -165,13 +165,14 @@ class Service:
         if job is not None:
             self._batcher.submit(job)
 
-    def reset(self, stream: LiveStream) -> None:
+    def reset(self, stream: LiveStream, number: int | None = None) -> None:
         """Drop what a stream has heard and begin the next; a step that is being computed is waited for.
 
         Args:
             stream: the stream.
+            number: of the stream that begins; the next one when None.
         """
-        job = stream.reset()
+        job = stream.reset(number)
         if job is not None and self._batcher.cancel(job):
             stream.returned(job)
 
@@ -272,8 +273,8 @@ class Service:
             )
         if stream.failure is not None:
             raise model_failed(stream.failure)
-        if (hello.stream, hello.received) == (stream.stream + 1, 0):
-            self.reset(stream)  # the client began anew, and the message was lost
+        if hello.stream > stream.stream and hello.received == 0:
+            self.reset(stream, hello.stream)  # the client began anew, and what said so was lost
         missed = stream.missed(hello.stream, hello.received)
         if missed is None:
             raise StreamEndError(

@@ -160,14 +160,17 @@ class LiveStream:
         with _told():
             return self._opus.push(data)
 
-    def reset(self) -> Job | None:
+    def reset(self, number: int | None = None) -> Job | None:
         """Forget the stream and begin another; features on their way are dropped.
+
+        Args:
+            number: of the stream that begins; the next one when None.
 
         Returns:
             The job that is out, if one is: nothing else is due until it is back or given up.
         """
         self._dropped = self._out is not None
-        self.stream += 1
+        self.stream = self.stream + 1 if number is None else number
         self._begin()
         return self._out
 
