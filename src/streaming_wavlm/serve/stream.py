@@ -93,6 +93,9 @@ class LiveStream:
     def _begin(self) -> None:
         self._resampler.reset()
         self._queue = SampleQueue(np.dtype(np.float32))
+        # When each whole chunk in the queue became one, and when the stream was ended.
+        self._complete: deque[float] = deque()
+        self._ended = 0.0
         self._state: Any = None
         self._heard = self._reader.begin()
         self._opus = _opus() if self.hello.encoding == OGG_OPUS else None
@@ -133,7 +136,7 @@ class LiveStream:
         self.taken += len(samples) if self._opus is None else len(data)
         self.seconds += len(samples) / self._rate
         self.total_seconds += len(samples) / self._rate
-        self._queue.append(self._resampler.push(samples))
+        self._append(self._resampler.push(samples))
 
     def flush(self, stream: int | None = None) -> None:
         """End the stream: what is left of it becomes features, and then another begins.
@@ -151,8 +154,14 @@ class LiveStream:
             if self._opus is not None:
                 with _told():
                     self._opus.finish()
-            self._queue.append(self._resampler.finish())
+            self._append(self._resampler.finish())
+            self._ended = time.monotonic()
             self._ending = True
+
+    def _append(self, samples: Samples) -> None:
+        self._queue.append(samples)
+        chunks = len(self._queue) // self.model.config.chunk_samples
+        self._complete.extend([time.monotonic()] * (chunks - len(self._complete)))
 
     def _samples_of(self, data: bytes) -> Samples:
         if self._opus is None:
@@ -213,6 +222,7 @@ class LiveStream:
             read=partial(self._reader.advance, state=self._heard, position=self.position)
             if self.heads
             else None,
+            complete=self._complete.popleft() if whole else self._ended,
         )
         self._out = job
         return job
