@@ -41,6 +41,8 @@ class Connection:
         self._outbox_bytes = 0
         self._woken = asyncio.Event()
         self._end: StreamEndError | None = None
+        self._welcome = False  # whether it has a stream
+        self._patience: asyncio.Timeout | None = None  # with a client that has not said hello
 
     async def serve(self) -> None:
         """Serve until either side ends it; never raises because of what a client does."""
@@ -50,6 +52,7 @@ class Connection:
         except (ProtocolError, StreamEndError, WebSocketDisconnect) as error:
             await self._refuse(error)
             return
+        self._welcome = True
         end = StreamEndError(CloseCode.INTERNAL, "the server failed; begin anew")
         try:
             self._put(self._service.ready(self._stream))
@@ -73,14 +76,30 @@ class Connection:
         """End the connection because another one goes on with its stream."""
         self._finish(StreamEndError(CloseCode.GONE, "another connection has taken this stream over"))
 
+    def stop(self, *, finish: bool) -> None:
+        """End the connection because the server stops.
+
+        Args:
+            finish: whether a stream goes on until what was taken is computed and sent.
+        """
+        if finish and self._welcome:
+            return  # _watch ends it
+        self._finish(StreamEndError(CloseCode.GOING_AWAY, "the server is stopping"))
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time())
+
     async def _hello(self) -> Hello:
+        if self._end is not None:
+            raise self._end
         try:
-            async with asyncio.timeout(self._limits.hello_seconds):
+            async with asyncio.timeout(self._limits.hello_seconds) as self._patience:
                 received = await self._receive()
         except TimeoutError as error:
-            raise StreamEndError(
+            raise self._end or StreamEndError(
                 CloseCode.IDLE, f"no hello came within {self._limits.hello_seconds:g} s"
             ) from error
+        finally:
+            self._patience = None
         if isinstance(received, bytes):
             raise ProtocolError("the first message is a hello, got audio")
         return parse_hello(parse(received))

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..config import SAMPLE_RATE
@@ -23,6 +23,9 @@ from .parking import Parking
 from .stream import LiveStream, Sent
 
 logger = logging.getLogger(__name__)
+
+# For the last messages to clients when the server stops; some of them do not listen.
+_GOODBYE_SECONDS = 3.0
 
 
 class StreamEndError(Exception):
@@ -59,6 +62,13 @@ class Listener(Protocol):
         """Hear that another connection goes on with the stream: nothing more may be pushed to it."""
 
 
+class Guest(Protocol):
+    """A connection, as a server that stops sees it."""
+
+    def stop(self, *, finish: bool) -> None:
+        """End it, or only if nothing is to be finished for it."""
+
+
 class Service:
     """Opens streams and moves their audio to the model and their features back; lives in one event loop.
 
@@ -87,7 +97,7 @@ class Service:
         self.heads = dict(heads or {})
         self.metrics = Metrics()
         self.draining = False
-        self.connections = 0
+        self._guests: set[Guest] = set()
         self._listeners: dict[str, Listener] = {}
         self._open: dict[str, LiveStream] = {}  # those that have a listener
         self._parked = Parking(limits, self.metrics)
@@ -101,14 +111,23 @@ class Service:
         """Streams that have a connection."""
         return len(self._listeners)
 
+    @property
+    def connections(self) -> int:
+        """Connections, those that have not yet said what they want among them."""
+        return len(self._guests)
+
     @contextlib.contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Count a connection while it lasts, from before it has said what it wants."""
-        self.connections += 1
+    def admitted(self, guest: Guest) -> Iterator[None]:
+        """Count a connection while it lasts, from before it has said what it wants.
+
+        Args:
+            guest: the connection.
+        """
+        self._guests.add(guest)
         try:
             yield
         finally:
-            self.connections -= 1
+            self._guests.discard(guest)
 
     def open(self, hello: Hello, listener: Listener) -> tuple[LiveStream, list[Sent]]:
         """Begin a stream, or go on with one that lost its connection, or is about to.
@@ -242,12 +261,25 @@ class Service:
             "heads": [_described(head) for head in self.heads.values()],
         }
 
-    async def drain(self) -> None:
-        """Take nothing new, and wait until the connections have said good-bye, or for so long."""
+    async def drain(self, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Take nothing new, and end the connections: when they have got what is theirs, or after so long.
+
+        Args:
+            hurried: whether there is no time left for that.
+        """
         self.draining = True
         self._parked.clear()
-        until = time.monotonic() + self.limits.drain_seconds
-        while self._listeners and time.monotonic() < until:
+        for guest in list(self._guests):
+            guest.stop(finish=True)
+        await self._left(self.limits.drain_seconds, hurried)
+        for guest in list(self._guests):
+            guest.stop(finish=False)
+        await self._left(_GOODBYE_SECONDS, lambda: False)
+
+    async def _left(self, seconds: float, hurried: Callable[[], bool]) -> None:
+        """Wait until there is no connection any more, or for so long."""
+        until = time.monotonic() + seconds
+        while self._guests and time.monotonic() < until and not hurried():
             await asyncio.sleep(0.02)
 
     def shut_down(self) -> None:
