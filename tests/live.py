@@ -65,6 +65,30 @@ def live(
         assert not thread.is_alive(), "the server did not stop"
 
 
+class Held:
+    """Lets the model of a server begin a step, and end it when it is told to.
+
+    Args:
+        live: the server.
+        fails: steps that fail, counted from 0.
+    """
+
+    def __init__(self, live: Live, fails: Sequence[int] = ()) -> None:
+        self.began, self.go, self.steps = threading.Event(), threading.Event(), 0
+        batcher = live.service._batcher
+        together = batcher._together
+
+        def step(jobs: Any) -> Any:
+            number, self.steps = self.steps, self.steps + 1
+            self.began.set()
+            assert self.go.wait(30)
+            if number in fails:
+                raise RuntimeError("out of memory")
+            return together(jobs)
+
+        batcher._together = step  # type: ignore[method-assign]
+
+
 def speech(seconds: float, seed: int = 0) -> np.ndarray:
     """Noise, as loud as speech."""
     rng = np.random.default_rng(seed)

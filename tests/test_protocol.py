@@ -15,6 +15,7 @@ from streaming_wavlm.protocol import (
     MAX_TEXT,
     Features,
     Hello,
+    is_finite,
     message,
     parse,
     parse_hello,
@@ -78,6 +79,20 @@ def test_any_text_is_a_message_or_refused(text) -> None:
     except ProtocolError:
         return
     assert isinstance(values["type"], str)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_of_json_is_no_message(number) -> None:
+    with pytest.raises(ProtocolError, match=f"JSON has no {number}"):
+        parse(f'{{"type": "ping", "time": {number}}}')
+
+
+@pytest.mark.parametrize(
+    ("value", "finite"),
+    [(1, True), (-0.5, True), (1e999, False), (10**400, False), (True, False), ("1", False)],
+)
+def test_a_number_of_a_message_is_finite(value, finite) -> None:
+    assert is_finite(value) is finite
 
 
 def test_a_text_that_is_too_long_is_not_even_read() -> None:

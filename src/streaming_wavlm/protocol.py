@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import IntEnum
@@ -40,6 +41,8 @@ MAX_TEXT = 16_384
 MAX_SERVER_TEXT = 2**20
 # An exact JSON number of any client.
 MAX_INTEGER = 2**53 - 1
+# The largest number of a stream that the header of features holds.
+MAX_STREAM = 2**32 - 1
 
 _MAGIC = b"SWF1"
 # magic, type, pooled or not, layers, dim, frames, stream, position of the first frame, microseconds of work
@@ -170,7 +173,7 @@ def parse(text: str, most: int = MAX_TEXT) -> dict[str, Any]:
     if len(text) > most:
         raise ProtocolError(f"a text message has at most {most} characters, got {len(text)}")
     try:
-        values = json.loads(text)
+        values = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"a text message is a JSON object, got {text[:60]!r} ({error})") from error
     if not isinstance(values, dict) or not isinstance(values.get("type"), str):
@@ -204,7 +207,7 @@ def parse_hello(values: Mapping[str, Any]) -> Hello:
     _check(given, "pool", lambda v: isinstance(v, str) and v in POOLS, " or ".join(POOLS))
     _check(given, "chunk_ms", _integer(1, MAX_INTEGER), "a chunk size in milliseconds")
     _check(given, "received", _integer(0, MAX_INTEGER), "a whole number of frames")
-    _check(given, "stream", _integer(0, MAX_INTEGER), "the number of a stream")
+    _check(given, "stream", _integer(0, MAX_STREAM), "the number of a stream")
     _check(given, "token", lambda v: isinstance(v, str) and 0 < len(v) <= 128, "the token of a ready message")
     _check(given, "layers", _list_of(_integer(-1024, 1024)), "a list of layer numbers")
     _check(given, "heads", _list_of(_name), "a list of names of heads")
@@ -213,6 +216,17 @@ def parse_hello(values: Mapping[str, Any]) -> Hello:
         if name in given:
             given[name] = tuple(given[name])
     return Hello(**given)
+
+
+def stream_number(values: Mapping[str, Any]) -> int | None:
+    """Return which stream a message is about, or None if it does not say.
+
+    Raises:
+        ProtocolError: it says something else than a number.
+    """
+    given = {name: value for name, value in values.items() if name == "stream" and value is not None}
+    _check(given, "stream", _integer(0, MAX_STREAM), "the number of a stream")
+    return given.get("stream")
 
 
 def samples_of(data: bytes, encoding: Encoding) -> npt.NDArray[np.float32]:
@@ -233,6 +247,16 @@ def samples_of(data: bytes, encoding: Encoding) -> npt.NDArray[np.float32]:
     if len(samples) and not float(np.abs(samples).max()) <= 1e6:
         raise ProtocolError("the audio holds NaN, infinity or values far outside [-1, 1]; it was not taken")
     return samples.astype(np.float32)
+
+
+def _no_number(constant: str) -> float:
+    raise ValueError(f"JSON has no {constant}")
+
+
+def is_finite(value: Any) -> bool:
+    """Return whether a value of a message is a number that JSON can hold."""
+    # Compared, for a whole number may be too large for a float, and 1e999 is read as infinity.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _check(given: Mapping[str, Any], name: str, allowed: Any, words: str) -> None:

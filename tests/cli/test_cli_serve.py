@@ -24,11 +24,12 @@ import torch
 
 from live import joined, one_pass, speech
 from streaming_wavlm.cli import main
-from streaming_wavlm.cli.serve import LIMITS, is_loopback
+from streaming_wavlm.cli.serve import LIMITS
 from streaming_wavlm.client import Client
 from streaming_wavlm.errors import ServerError
 from streaming_wavlm.protocol import Features
 from streaming_wavlm.serve import Limits
+from streaming_wavlm.serve.origins import is_loopback
 from tiny import tiny_model
 
 
@@ -148,6 +149,24 @@ def test_ctrl_c_ends_it_with_0_and_a_token_is_asked_for(model) -> None:
         assert process.wait(60) == 0
 
 
+def test_a_second_ctrl_c_ends_the_draining_without_a_traceback(model) -> None:
+    # A chunk that waits for company, of whom there is none.
+    with served("--wait-ms", "60000", "--drain-seconds", "100", "--chunk-ms", "80") as (process, url):
+        with (
+            Client(url, encoding="float32", retries=0, timeout=60) as client,
+            Client(url, retries=0, timeout=60),
+        ):
+            client.send(speech(0.08))
+            process.send_signal(signal.SIGINT)
+            while (event := client.receive(timeout=60)) is None or event.get("about") != "stopping":
+                pass
+            process.send_signal(signal.SIGINT)
+            with pytest.raises(ServerError, match="the server is stopping"):
+                receive_for_ever(client, [])
+        assert process.wait(30) == 0
+        assert "Traceback" not in process.stderr.read()
+
+
 def test_every_limit_is_an_option_with_the_default_that_it_has() -> None:
     assert [(name, default) for name, default, _ in LIMITS] == [
         (field.name, field.default) for field in fields(Limits)
@@ -159,6 +178,8 @@ def test_every_limit_is_an_option_with_the_default_that_it_has() -> None:
     ("options", "words"),
     [
         (["--streams", "0"], "the limit streams must be above 0"),
+        (["--rate", "inf"], "the limit rate must be above 0 and finite"),
+        (["--wait-ms", "nan"], "the limit wait_ms must be from 0 and finite"),
         (["--chunk-ms", "30"], "30"),
         (["--certificate", "none.pem"], "there is no file none.pem"),
         (["--certificate", "bad.pem"], "TLS needs both"),

@@ -14,7 +14,7 @@ import pytest
 import torch
 from starlette.websockets import WebSocketState
 
-from live import live
+from live import live, speech
 from raw import RawClient
 from streaming_wavlm.protocol import Hello
 from streaming_wavlm.serve import Limits, build_service, connection, sockets
@@ -99,6 +99,17 @@ def test_floods_that_never_read_are_ended_every_time(limits, model) -> None:
         with deaf(model, **limits) as (server, client):
             threading.Thread(target=flood, args=(client,), daemon=True).start()
             require_end(server, client)
+
+
+def test_answers_to_pings_do_not_pile_up_for_a_client_that_never_reads(model) -> None:
+    pings = (bytes([0x89, 0x80 | 125, 0, 0, 0, 0]) + bytes(125)) * 5000
+    with deaf(model) as (server, client):
+        for _ in range(8):
+            client.socket.sendall(pings)  # 5 MB, all together: more than the system keeps for both
+        client.send(speech(0.1).tobytes())
+        server.wait(lambda service: service.metrics.audio._value.get() > 0, 20)
+        (protocol,) = server.server.server_state.connections
+        assert protocol.transport.get_write_buffer_size() < 600_000
 
 
 class Flood:

@@ -92,6 +92,12 @@ def receive_for_ever(client, events) -> None:
         ([message("hello", protocol=1, token="x")], CloseCode.GONE, "no stream waits"),
         ([HELLO.text(), b"123"], CloseCode.BAD_MESSAGE, "4 bytes a sample"),
         ([HELLO.text(), np.float32([np.nan]).tobytes()], CloseCode.BAD_MESSAGE, "NaN"),
+        (
+            [HELLO.text(), '{"type": "ping", "time": 1e999}'],
+            CloseCode.BAD_MESSAGE,
+            "finite number, got inf",
+        ),
+        ([HELLO.text(), '{"type": "ping", "time": NaN}'], CloseCode.BAD_MESSAGE, "JSON has no NaN"),
         ([HELLO.text(), message("sing")], CloseCode.BAD_MESSAGE, "hello, flush, reset or ping"),
         ([HELLO.text(), bytes(40_004)], CloseCode.TOO_LARGE, "at most 40000 bytes"),
         ([HELLO.text(), bytes(10**6)], 1009, None),
@@ -162,7 +168,7 @@ def test_streams_that_wait_for_their_clients_have_bounded_memory(model) -> None:
         client.receive(timeout=5)
         client._socket.socket.close()
         server.wait(lambda service: service.open_streams == 0)
-        return server.service._parked_bytes()
+        return server.service._parked.nbytes()
 
     with live(model) as server:
         one = park(server)

@@ -13,6 +13,7 @@ import torch
 from live import CHUNKS, collected, joined, live, one_pass, speech
 from streaming_wavlm.audio import Resampler
 from streaming_wavlm.client import AsyncClient, Client
+from streaming_wavlm.errors import ServerError
 from streaming_wavlm.protocol import Features
 from streaming_wavlm.serve.batcher import Job
 from tiny import tiny_model
@@ -106,6 +107,23 @@ def test_flush_and_reset_begin_another_stream(server, model) -> None:
         events = list(client.until_end())
     np.testing.assert_allclose(joined(events), one_pass(model, second), atol=1e-5)
     assert events[-1]["stream"] == 2
+
+
+def test_the_longest_stream_is_each_streams_own(model) -> None:
+    with (
+        live(model, stream_seconds=1.0) as server,
+        Client(server.url, layers=ALL, encoding="float32", retries=0) as client,
+    ):
+        for number in range(3):
+            client.send(speech(0.8, number))
+            client.flush()
+            np.testing.assert_allclose(collected(client), one_pass(model, speech(0.8, number)), atol=1e-5)
+        client.send(speech(0.8))
+        client.reset()
+        client.send(speech(0.8))
+        client.send(speech(0.8))
+        with pytest.raises(ServerError, match="a stream has at most 1 s of audio"):
+            collected(client)
 
 
 @pytest.mark.parametrize("workers", [1, 3])

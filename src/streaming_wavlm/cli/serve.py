@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import ipaddress
 import logging
 import signal
 from contextlib import contextmanager
@@ -95,7 +94,8 @@ def add_parser(subparsers: Any) -> None:
         action="append",
         default=[],
         metavar="URL",
-        help="whose pages may connect, beside the server's own; may be repeated, * for any",
+        help="whose pages may connect, beside the server's own, such as https://app.example; may be "
+        "repeated, * for any",
     )
     parser.add_argument("--certificate", type=Path, metavar="PEM", help="for TLS")
     parser.add_argument("--key", type=Path, metavar="PEM", help="the certificate's private key")
@@ -120,14 +120,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop."""
     _need_libraries()
     from ..serve.access import Access
+    from ..serve.origins import is_loopback
     from ..serve.run import Address, serve
 
     _set_up_logging(arguments.log_format)
-    token = read_token(arguments)
+    access = Access(read_token(arguments), tuple(arguments.origin))
     service = _service(arguments)
 
     address = Address(arguments.host, arguments.port, arguments.certificate, arguments.key)
-    if token is None and not is_loopback(arguments.host):
+    if access.token is None and not is_loopback(arguments.host):
         logger.warning(
             "anybody who reaches %s can use this server: it asks for no token; set --token-file or %s",
             arguments.host,
@@ -135,20 +136,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
     try:
         with _stopped_by_signals():
-            serve(service, address, Access(token, tuple(arguments.origin)), _announce)
+            serve(service, address, access, _announce)
     except _Stop:
         logger.info("stopped")
     finally:
         service.shut_down()
     return 0
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches a host."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class _Stop(BaseException):

@@ -43,9 +43,10 @@ def build_app(service: Service, access: Access | None = None) -> Starlette:
             headers = {"retry-after": "5"} if status == 503 else None
             await websocket.send_denial_response(PlainTextResponse(sentence + "\n", status, headers))
             return
-        with service.admitted():
+        connection = Connection(service, websocket)
+        with service.admitted(connection):
             await websocket.accept(access.subprotocol(websocket))
-            await Connection(service, websocket).serve()
+            await connection.serve()
 
     async def health(_: Request) -> Response:
         values = {**service.health(), "token": access.token is not None}

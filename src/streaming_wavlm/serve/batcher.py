@@ -32,7 +32,7 @@ class Result:
             if the model failed.
         frames: of the chunk.
         state: after the chunk; None if the model failed.
-        seconds: from the job's beginning to its end.
+        seconds: from when the chunk's audio was complete to its features.
         read: what the job's ``read`` gave.
         error: why the model failed.
     """
@@ -61,7 +61,9 @@ class Job:
             and state would be a cycle of megabytes, which waits for the garbage collector.)
         read: called with all hidden states of the chunk, each ``[frames, dim]``, in a thread of the model's.
         pool: how the features' frames become one, if they are to.
-        began: when the audio was complete, in seconds of the monotonic clock.
+        complete: when its audio was, in seconds of the monotonic clock; this may be long before it began if
+            the model is behind.
+        began: when it was made, from when on it waits for company.
     """
 
     samples: npt.NDArray[np.float32]
@@ -74,6 +76,7 @@ class Job:
     done: Callable[[Job, Result], None]
     read: Callable[[Sequence[Tensor]], Any] | None = None
     pool: Pool | None = None
+    complete: float = field(default_factory=time.monotonic)
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -126,6 +129,23 @@ class Batcher:
             self._jobs.append(job)
             self._metrics.queue.set(len(self._jobs))
             self._changed.notify_all()
+
+    def cancel(self, job: Job) -> bool:
+        """Take back a job that has not begun; its ``done`` is then never called.
+
+        Args:
+            job: that was submitted.
+
+        Returns:
+            Whether it had not begun.
+        """
+        with self._changed:
+            if job not in self._jobs:
+                return False
+            self._jobs.remove(job)
+            self._metrics.queue.set(len(self._jobs))
+            self._changed.notify_all()
+            return True
 
     def close(self, seconds: float = 10.0) -> None:
         """Finish the steps at hand and end the threads."""
@@ -193,7 +213,7 @@ class Batcher:
             if len(jobs) == 1:
                 logger.exception("the model failed on a chunk")
                 self._metrics.errors.labels("model").inc()
-                return [Result(None, 0, None, time.monotonic() - jobs[0].began, error)]
+                return [Result(None, 0, None, time.monotonic() - jobs[0].complete, error)]
             logger.warning("a step of %d streams failed (%s): trying them one by one", len(jobs), error)
         return [self._computed([job])[0] for job in jobs]
 
@@ -223,7 +243,7 @@ class Batcher:
                 _features(output, wanted, row, job),
                 int(output.lengths[row]),
                 after.select([row]) if len(jobs) > 1 else after,
-                now - job.began,
+                now - job.complete,
                 read=_read(output, row, job),
             )
             for row, job in enumerate(jobs)

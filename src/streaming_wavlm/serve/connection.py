@@ -13,9 +13,9 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ..errors import ProtocolError
-from ..protocol import CloseCode, Hello, message, parse, parse_hello
+from ..protocol import CloseCode, Hello, is_finite, message, parse, parse_hello, stream_number
 from .alerts import Alerts
-from .service import Service, StreamEndError
+from .service import Service, StreamEndError, model_failed
 from .stream import LiveStream, Payload, Sent
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,8 @@ class Connection:
         self._outbox_bytes = 0
         self._woken = asyncio.Event()
         self._end: StreamEndError | None = None
+        self._welcome = False  # whether it has a stream
+        self._patience: asyncio.Timeout | None = None  # with a client that has not said hello
 
     async def serve(self) -> None:
         """Serve until either side ends it; never raises because of what a client does."""
@@ -50,6 +52,7 @@ class Connection:
         except (ProtocolError, StreamEndError, WebSocketDisconnect) as error:
             await self._refuse(error)
             return
+        self._welcome = True
         end = StreamEndError(CloseCode.INTERNAL, "the server failed; begin anew")
         try:
             self._put(self._service.ready(self._stream))
@@ -57,7 +60,7 @@ class Connection:
             self._service.pump(self._stream)
             end = await self._both_ways()
         finally:
-            self._service.close(self._stream, keep=end.keep)
+            self._service.close(self._stream, self, keep=end.keep)
             await self._say_goodbye(end)
 
     def deliver(self, sent: Sequence[Sent]) -> None:
@@ -67,16 +70,36 @@ class Connection:
 
     def failed(self, error: Exception) -> None:
         """End the connection because the model failed on its stream."""
-        self._finish(StreamEndError(CloseCode.INTERNAL, f"the model failed on this stream: {error}"))
+        self._finish(model_failed(error))
+
+    def taken_over(self) -> None:
+        """End the connection because another one goes on with its stream."""
+        self._finish(StreamEndError(CloseCode.GONE, "another connection has taken this stream over"))
+
+    def stop(self, *, finish: bool) -> None:
+        """End the connection because the server stops.
+
+        Args:
+            finish: whether a stream goes on until what was taken is computed and sent.
+        """
+        if finish and self._welcome:
+            return  # _watch ends it
+        self._finish(StreamEndError(CloseCode.GOING_AWAY, "the server is stopping"))
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time())
 
     async def _hello(self) -> Hello:
+        if self._end is not None:
+            raise self._end
         try:
-            async with asyncio.timeout(self._limits.hello_seconds):
+            async with asyncio.timeout(self._limits.hello_seconds) as self._patience:
                 received = await self._receive()
         except TimeoutError as error:
-            raise StreamEndError(
+            raise self._end or StreamEndError(
                 CloseCode.IDLE, f"no hello came within {self._limits.hello_seconds:g} s"
             ) from error
+        finally:
+            self._patience = None
         if isinstance(received, bytes):
             raise ProtocolError("the first message is a hello, got audio")
         return parse_hello(parse(received))
@@ -117,6 +140,8 @@ class Connection:
                 raise StreamEndError(
                     CloseCode.IDLE, f"nothing came for {self._limits.idle_seconds:g} s", keep=True
                 ) from error
+            if self._end is not None:
+                return  # the stream may be another connection's by now
             if isinstance(received, bytes):
                 self._take_audio(received)
             else:
@@ -124,9 +149,9 @@ class Connection:
             self._service.pump(self._stream)
 
     def _take_audio(self, data: bytes) -> None:
-        before = self._stream.seconds
+        before = self._stream.total_seconds
         self._stream.push(data)
-        self._service.metrics.audio.inc(self._stream.seconds - before)
+        self._service.metrics.audio.inc(self._stream.total_seconds - before)
         if self._stream.seconds > self._limits.stream_seconds:
             raise StreamEndError(
                 CloseCode.TOO_LONG, f"a stream has at most {self._limits.stream_seconds:g} s of audio"
@@ -135,13 +160,15 @@ class Connection:
     def _take_text(self, values: dict[str, Any]) -> None:
         kind = values["type"]
         if kind == "flush":
-            self._stream.flush()
+            self._stream.flush(stream_number(values))
         elif kind == "reset":
-            self._stream.reset()
+            self._service.reset(self._stream)
             self._put(message("reset", stream=self._stream.stream))
         elif kind == "ping":
             sent = values.get("time")
-            self._put(message("pong", time=sent if isinstance(sent, int | float) else None))
+            if isinstance(sent, float) and not is_finite(sent):
+                raise ProtocolError(f"the time of a ping is a finite number, got {sent}")
+            self._put(message("pong", time=sent if is_finite(sent) else None))
         else:
             raise ProtocolError(f"a client sends hello, flush, reset or ping, got {kind[:40]!r}")
 
@@ -150,7 +177,7 @@ class Connection:
         stream, limits = self._stream, self._limits
         while self._service.draining or stream.ending or stream.waiting_seconds > limits.buffer_seconds:
             await asyncio.sleep(0.005)
-        ahead = stream.seconds - limits.burst_seconds - limits.rate * (time.monotonic() - stream.opened)
+        ahead = stream.total_seconds - limits.burst_seconds - limits.rate * (time.monotonic() - stream.opened)
         if ahead > 0:
             await asyncio.sleep(ahead / limits.rate)
 

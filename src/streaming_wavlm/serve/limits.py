@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 from ..errors import ConfigError
@@ -32,7 +33,8 @@ class Limits:
         stats_seconds: time between two messages about a stream; 0 for none.
 
     Raises:
-        ConfigError: a limit is not above 0 (``parked``, ``wait_ms`` and ``stats_seconds`` may be 0).
+        ConfigError: a limit is infinite, NaN or not above 0 (``parked``, ``wait_ms`` and ``stats_seconds``
+            may be 0).
     """
 
     streams: int = 64
@@ -58,7 +60,9 @@ class Limits:
         for field in fields(self):
             value = getattr(self, field.name)
             least_is_zero = field.name in ("parked", "wait_ms", "stats_seconds")
-            if not (value >= 0 if least_is_zero else value > 0):
+            # Infinity has no place in JSON, and limits are told to clients.
+            if not math.isfinite(value) or value < 0 or (value == 0 and not least_is_zero):
                 raise ConfigError(
-                    f"the limit {field.name} must be {'from' if least_is_zero else 'above'} 0, got {value!r}"
+                    f"the limit {field.name} must be {'from' if least_is_zero else 'above'} 0 and finite, "
+                    f"got {value!r}"
                 )

@@ -7,7 +7,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,13 @@ class Server(uvicorn.Server):
         self._service = service
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain the streams, then end the server."""
-        await self._service.drain()
+        """Drain the streams, then end the server; a second Ctrl-C ends the draining."""
+        await self._service.drain(lambda: self.force_exit)
+        # Hurried, uvicorn would leave the application's end to the loop's, which cancels it with a traceback.
+        self.force_exit = False
         await super().shutdown(sockets)
+        if self.force_exit:
+            await self.lifespan.shutdown()
 
 
 def build_server(service: Service, address: Address, access: Access | None = None) -> Server:
@@ -86,7 +90,7 @@ def build_server(service: Service, address: Address, access: Access | None = Non
                 f"{address.certificate} and {address.key} are no PEM certificate and its key ({error})"
             ) from error
     config = uvicorn.Config(
-        build_app(service, access),
+        build_app(service, replace(access or Access(), host=address.host)),
         host=address.host,
         port=address.port,
         ssl_certfile=address.certificate,

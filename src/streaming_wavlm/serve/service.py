@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..config import SAMPLE_RATE
@@ -19,9 +19,13 @@ from ..streaming import Streaming
 from .batcher import Batcher, Job, Result
 from .limits import Limits
 from .metrics import Metrics
+from .parking import Parking
 from .stream import LiveStream, Sent
 
 logger = logging.getLogger(__name__)
+
+# For the last messages to clients when the server stops; some of them do not listen.
+_GOODBYE_SECONDS = 3.0
 
 
 class StreamEndError(Exception):
@@ -40,6 +44,11 @@ class StreamEndError(Exception):
         self.keep = keep
 
 
+def model_failed(error: Exception) -> StreamEndError:
+    """Return the end of a stream that the model failed on."""
+    return StreamEndError(CloseCode.INTERNAL, f"the model failed on this stream: {error}")
+
+
 class Listener(Protocol):
     """Where the messages of a stream go."""
 
@@ -48,6 +57,16 @@ class Listener(Protocol):
 
     def failed(self, error: Exception) -> None:
         """Hear that the model failed on the stream."""
+
+    def taken_over(self) -> None:
+        """Hear that another connection goes on with the stream: nothing more may be pushed to it."""
+
+
+class Guest(Protocol):
+    """A connection, as a server that stops sees it."""
+
+    def stop(self, *, finish: bool) -> None:
+        """End it, or only if nothing is to be finished for it."""
 
 
 class Service:
@@ -78,9 +97,10 @@ class Service:
         self.heads = dict(heads or {})
         self.metrics = Metrics()
         self.draining = False
-        self.connections = 0
+        self._guests: set[Guest] = set()
         self._listeners: dict[str, Listener] = {}
-        self._parked: dict[str, tuple[LiveStream, float]] = {}
+        self._open: dict[str, LiveStream] = {}  # those that have a listener
+        self._parked = Parking(limits, self.metrics)
         self._batcher = Batcher(
             self.models, batch=limits.batch, wait_ms=limits.wait_ms, metrics=self.metrics, workers=workers
         )
@@ -91,17 +111,26 @@ class Service:
         """Streams that have a connection."""
         return len(self._listeners)
 
+    @property
+    def connections(self) -> int:
+        """Connections, those that have not yet said what they want among them."""
+        return len(self._guests)
+
     @contextlib.contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Count a connection while it lasts, from before it has said what it wants."""
-        self.connections += 1
+    def admitted(self, guest: Guest) -> Iterator[None]:
+        """Count a connection while it lasts, from before it has said what it wants.
+
+        Args:
+            guest: the connection.
+        """
+        self._guests.add(guest)
         try:
             yield
         finally:
-            self.connections -= 1
+            self._guests.discard(guest)
 
     def open(self, hello: Hello, listener: Listener) -> tuple[LiveStream, list[Sent]]:
-        """Begin a stream, or go on with one that lost its connection.
+        """Begin a stream, or go on with one that lost its connection, or is about to.
 
         Args:
             hello: what the client asked for.
@@ -120,26 +149,24 @@ class Service:
         else:
             stream = LiveStream(hello, self._model(hello.chunk_ms), self.limits.replay_bytes, self.heads)
         self._listeners[stream.token] = listener
+        self._open[stream.token] = stream
         self.metrics.streams.set(len(self._listeners))
         return stream, missed
 
-    def close(self, stream: LiveStream, *, keep: bool) -> None:
+    def close(self, stream: LiveStream, listener: Listener, *, keep: bool) -> None:
         """Let go of a stream's connection.
 
         Args:
             stream: the stream.
+            listener: of the connection; if another has taken the stream over, nothing happens.
             keep: whether its client may come back.
         """
-        self._listeners.pop(stream.token, None)
-        self.metrics.streams.set(len(self._listeners))
-        if not keep or not self.limits.parked or self.draining:
+        if self._listeners.get(stream.token) is not listener:
             return
-        self._give_up(time.monotonic())
-        self._parked[stream.token] = stream, time.monotonic() + self.limits.parked_seconds
-        while len(self._parked) > self.limits.parked or self._parked_bytes() > self.limits.parked_bytes:
-            self._parked.pop(next(iter(self._parked)))
-            self.metrics.dropped.inc()
-        self.metrics.parked.set(len(self._parked))
+        del self._listeners[stream.token], self._open[stream.token]
+        self.metrics.streams.set(len(self._listeners))
+        if keep and not self.draining:
+            self._parked.put(stream)
 
     def pump(self, stream: LiveStream) -> None:
         """Give the model the stream's next chunk, if one is due; the rest follows by itself."""
@@ -157,11 +184,24 @@ class Service:
         if job is not None:
             self._batcher.submit(job)
 
+    def reset(self, stream: LiveStream, number: int | None = None) -> None:
+        """Drop what a stream has heard and begin the next; a step that is being computed is waited for.
+
+        Args:
+            stream: the stream.
+            number: of the stream that begins; the next one when None.
+        """
+        job = stream.reset(number)
+        if job is not None and self._batcher.cancel(job):
+            stream.returned(job)
+
     def _take(self, stream: LiveStream, job: Job, result: Result) -> None:
+        if stream.returned(job):
+            self.pump(stream)
+            return
         listener = self._listeners.get(stream.token)
         if result.error is not None:
-            if listener is not None:
-                listener.failed(result.error)
+            self._fail(stream, result.error)
             return
         self.metrics.latency.observe(result.seconds)
         try:
@@ -169,14 +209,19 @@ class Service:
         except Exception as error:  # a stream that is not told would wait for ever
             logger.exception("a stream could not take its features")
             self.metrics.errors.labels("stream").inc()
-            if listener is not None:
-                listener.failed(error)
+            self._fail(stream, error)
             return
         if result.features is not None:
             self.metrics.frames.inc(result.features.shape[1])
         if listener is not None:
             listener.deliver(sent)
             self.pump(stream)
+
+    def _fail(self, stream: LiveStream, error: Exception) -> None:
+        stream.failure = error  # a client that is away hears of it when it comes back
+        listener = self._listeners.get(stream.token)
+        if listener is not None:
+            listener.failed(error)
 
     def ready(self, stream: LiveStream) -> str:
         """Return the message that answers a hello."""
@@ -188,6 +233,7 @@ class Service:
             stream=stream.stream,
             position=stream.position,
             samples=stream.taken,
+            ending=stream.ending or None,
             chunk_ms=config.chunk_ms,
             frame_ms=1000 * config.hop / SAMPLE_RATE,
             latency_ms=config.latency.algorithmic_ms,
@@ -215,12 +261,25 @@ class Service:
             "heads": [_described(head) for head in self.heads.values()],
         }
 
-    async def drain(self) -> None:
-        """Take nothing new, and wait until the connections have said good-bye, or for so long."""
+    async def drain(self, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Take nothing new, and end the connections: when they have got what is theirs, or after so long.
+
+        Args:
+            hurried: whether there is no time left for that.
+        """
         self.draining = True
         self._parked.clear()
-        until = time.monotonic() + self.limits.drain_seconds
-        while self._listeners and time.monotonic() < until:
+        for guest in list(self._guests):
+            guest.stop(finish=True)
+        await self._left(self.limits.drain_seconds, hurried)
+        for guest in list(self._guests):
+            guest.stop(finish=False)
+        await self._left(_GOODBYE_SECONDS, lambda: False)
+
+    async def _left(self, seconds: float, hurried: Callable[[], bool]) -> None:
+        """Wait until there is no connection any more, or for so long."""
+        until = time.monotonic() + seconds
+        while self._guests and time.monotonic() < until and not hurried():
             await asyncio.sleep(0.02)
 
     def shut_down(self) -> None:
@@ -236,33 +295,28 @@ class Service:
         return self.models[chunk_ms]
 
     def _resumed(self, hello: Hello) -> tuple[LiveStream, list[Sent]]:
-        self._give_up(time.monotonic())
-        found = self._parked.pop(hello.token or "", None)
-        self.metrics.parked.set(len(self._parked))
-        if found is None:
+        token = hello.token or ""
+        # A client may notice that a connection is broken long before this side does.
+        stream = self._open.get(token) or self._parked.take(token)
+        if stream is None:
             raise StreamEndError(
                 CloseCode.GONE,
                 "no stream waits for this token: it came too late, or the stream has ended; begin anew",
             )
-        stream = found[0]
-        if (hello.stream, hello.received) == (stream.stream + 1, 0):
-            stream.reset()  # the client began anew, and the message was lost
+        if stream.failure is not None:
+            raise model_failed(stream.failure)
+        if hello.stream > stream.stream and hello.received == 0:
+            self.reset(stream, hello.stream)  # the client began anew, and what said so was lost
         missed = stream.missed(hello.stream, hello.received)
         if missed is None:
             raise StreamEndError(
                 CloseCode.GONE, "features that were missed are no longer kept, so begin the stream anew"
             )
+        before = self._listeners.get(token)
+        if before is not None:
+            before.taken_over()
         self.metrics.resumed.inc()
         return stream, missed
-
-    def _parked_bytes(self) -> int:
-        return sum(stream.nbytes() for stream, _ in self._parked.values())
-
-    def _give_up(self, now: float) -> None:
-        for token in [token for token, (_, until) in self._parked.items() if until < now]:
-            del self._parked[token]
-            self.metrics.dropped.inc()
-        self.metrics.parked.set(len(self._parked))
 
 
 def _described(head: Head) -> dict[str, Any]:

@@ -67,6 +67,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._heard = self.loop.time()
         super().data_received(data)
 
+    def handle_ping(self) -> None:
+        """Answer pings, but not a client that does not read: its answers would pile up without bound."""
+        answer = b"".join(self.conn.data_to_send())
+        if self.writable.is_set() or self.conn.close_sent is not None:
+            self.transport.write(answer)
+
     def keepalive_timeout(self) -> None:
         """End a connection that did not answer a ping, unless the answer waits behind audio.
 

@@ -78,7 +78,7 @@ class LiveStream:
         self.token = secrets.token_urlsafe(24)
         self.model = model
         self.opened = time.monotonic()
-        self.seconds = 0.0  # of audio, over all its streams
+        self.total_seconds = 0.0  # of audio, over all its streams
         self.stream = 0
         self._replay_bytes = replay_bytes
         self._replay: deque[Sent] = deque()
@@ -86,15 +86,21 @@ class LiveStream:
         self._rate = OPUS_RATE if hello.encoding == OGG_OPUS else hello.sample_rate
         self._resampler = Resampler(self._rate)
         self._out: Job | None = None
+        self.failure: Exception | None = None  # why the model cannot go on with it
+        self._dropped = False  # whether what is out is about a stream that was reset
         self._begin()
 
     def _begin(self) -> None:
         self._resampler.reset()
         self._queue = SampleQueue(np.dtype(np.float32))
+        # When each whole chunk in the queue became one, and when the stream was ended.
+        self._complete: deque[float] = deque()
+        self._ended = 0.0
         self._state: Any = None
         self._heard = self._reader.begin()
         self._opus = _opus() if self.hello.encoding == OGG_OPUS else None
         self._ending = False
+        self.seconds = 0.0  # of audio
         self.samples = 0
         self.taken = 0  # of what the client counts: samples, or bytes of Ogg/Opus
         self.position = 0
@@ -108,6 +114,11 @@ class LiveStream:
     def busy(self) -> bool:
         """Whether a job is out or due."""
         return self._out is not None or self._ending or len(self._queue) >= self.model.config.chunk_samples
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing was heard since it began, and nothing may have to be sent again."""
+        return not (self.taken or self._out or self._ending or self._replay)
 
     @property
     def waiting_seconds(self) -> float:
@@ -124,20 +135,33 @@ class LiveStream:
         self.samples += len(samples)
         self.taken += len(samples) if self._opus is None else len(data)
         self.seconds += len(samples) / self._rate
-        self._queue.append(self._resampler.push(samples))
+        self.total_seconds += len(samples) / self._rate
+        self._append(self._resampler.push(samples))
 
-    def flush(self) -> None:
+    def flush(self, stream: int | None = None) -> None:
         """End the stream: what is left of it becomes features, and then another begins.
 
+        Args:
+            stream: its number, for the client that knows it: a flush that is said again after a break may be
+                about a stream that has ended, and then nothing happens.
+
         Raises:
-            ProtocolError: its encoding does not end here.
+            ProtocolError: its encoding does not end here, or the number is of no stream so far.
         """
-        if not self._ending:
+        if stream is not None and stream > self.stream:
+            raise ProtocolError(f"a flush is of a stream that has begun, up to {self.stream}, got {stream}")
+        if not self._ending and stream in (None, self.stream):
             if self._opus is not None:
                 with _told():
                     self._opus.finish()
-            self._queue.append(self._resampler.finish())
+            self._append(self._resampler.finish())
+            self._ended = time.monotonic()
             self._ending = True
+
+    def _append(self, samples: Samples) -> None:
+        self._queue.append(samples)
+        chunks = len(self._queue) // self.model.config.chunk_samples
+        self._complete.extend([time.monotonic()] * (chunks - len(self._complete)))
 
     def _samples_of(self, data: bytes) -> Samples:
         if self._opus is None:
@@ -145,11 +169,33 @@ class LiveStream:
         with _told():
             return self._opus.push(data)
 
-    def reset(self) -> None:
-        """Forget the stream and begin another; features on their way are dropped."""
-        self._out = None
-        self.stream += 1
+    def reset(self, number: int | None = None) -> Job | None:
+        """Forget the stream and begin another; features on their way are dropped.
+
+        Args:
+            number: of the stream that begins; the next one when None.
+
+        Returns:
+            The job that is out, if one is: nothing else is due until it is back or given up.
+        """
+        self._dropped = self._out is not None
+        self.stream = self.stream + 1 if number is None else number
         self._begin()
+        return self._out
+
+    def returned(self, job: Job) -> bool:
+        """Take a job back that is of no use: it was cancelled, or its stream was reset meanwhile.
+
+        Args:
+            job: that was out.
+
+        Returns:
+            Whether nobody waits for its result.
+        """
+        if job is self._out and self._dropped:
+            self._out, self._dropped = None, False
+            return True
+        return job is not self._out
 
     def job(self, done: Callable[[Job, Result], None]) -> Job | None:
         """Return what the model is to do next, or None if nothing is due or a job is out.
@@ -176,6 +222,7 @@ class LiveStream:
             read=partial(self._reader.advance, state=self._heard, position=self.position)
             if self.heads
             else None,
+            complete=self._complete.popleft() if whole else self._ended,
         )
         self._out = job
         return job
@@ -185,7 +232,7 @@ class LiveStream:
 
         A job of a stream that was reset meanwhile gives nothing.
         """
-        if job is not self._out or result.features is None:
+        if self.returned(job) or result.features is None:
             return []
         self._out = None
         self._state = result.state
