@@ -1,0 +1,78 @@
+"""``stream --server``: what came is written, however the stream ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from live import speech
+from scripted import DIM, fail, features, ready, said, scripted
+from streaming_wavlm.cli import main
+from streaming_wavlm.cli.stream_output import FeatureFile
+
+CAME = np.repeat(np.arange(12, dtype=np.float32)[None, :, None], DIM, axis=2)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("STREAMING_WAVLM_TOKEN", raising=False)
+    soundfile.write("a.wav", speech(1.23), 16_000)
+    return tmp_path
+
+
+@pytest.fixture
+def written(monkeypatch) -> threading.Semaphore:
+    """Counts the chunks that the command has taken."""
+    count, take = threading.Semaphore(0), FeatureFile.take
+
+    def counted(self, chunk) -> None:
+        take(self, chunk)
+        count.release()
+
+    monkeypatch.setattr(FeatureFile, "take", counted)
+    return count
+
+
+def told(socket) -> None:
+    """Begin a stream, and send some of its features when it is over."""
+    socket.send(ready())
+    assert said(socket)["type"] == "flush"
+    for position in (0, 4, 8):
+        socket.send(features(position))
+
+
+def test_what_came_before_the_server_broke_is_written(here, capsys) -> None:
+    def breaks(socket, _) -> None:
+        told(socket)
+        fail(socket, 1011, "the model failed on this stream")
+
+    with scripted(breaks) as url:
+        assert main(["stream", "a.wav", "--server", url, "--out", "f.npy"]) == 2
+    assert "the model failed on this stream" in capsys.readouterr().err
+    assert np.array_equal(np.load("f.npy"), CAME)
+
+
+def test_two_wishes_to_stop_leave_what_the_server_owes(here, written, capsys) -> None:
+    left = threading.Event()
+
+    def never_ends(socket, _) -> None:
+        told(socket)
+        for _ in range(3):
+            assert written.acquire(timeout=30)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)  # a second SIGINT might be taken for the same
+        left.wait(20)
+        fail(socket, 1011, "nobody left")
+
+    with scripted(never_ends) as url:
+        assert main(["stream", "a.wav", "--server", url, "--out", "f.npy"]) == 130
+        left.set()
+    assert "12 frames" in capsys.readouterr().err
+    assert np.array_equal(np.load("f.npy"), CAME)
