@@ -132,6 +132,43 @@ def test_a_reset_that_was_lost_is_made_good() -> None:
     np.testing.assert_allclose(joined(wire.events), one_pass(MODEL, wave), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("ending", "again"),
+    [({"ending": True}, []), ({"ending": False}, ["flush"]), ({}, ["flush"])],
+    ids=["taken", "not taken", "an older server"],
+)
+def test_a_flush_that_the_server_has_is_not_said_again(ending, again) -> None:
+    talk = Conversation(HELLO)
+    talk.take(message("ready", token="t", stream=0, samples=0))
+    talk.audio(np.zeros(1600, np.float32))
+    assert parse(talk.flush()) == {"type": "flush", "stream": 0}
+    talk.take(message("ready", token="t", stream=0, samples=1600, **ending))
+    assert [parse(data) for data in talk.again()] == [{"type": kind, "stream": 0} for kind in again]
+
+
+def test_flushes_of_later_streams_are_said_again_beside_one_that_the_server_has() -> None:
+    talk = Conversation(HELLO)
+    for _ in range(2):
+        talk.audio(np.ones(10, np.float32))
+        talk.flush()
+    talk.take(message("ready", token="t", stream=0, samples=10, ending=True))
+    audio, flush = talk.again()
+    assert audio == np.ones(10, np.float32).tobytes()
+    assert parse(flush) == {"type": "flush", "stream": 1}
+
+
+def test_the_end_of_a_stream_that_goes_on_is_passed_over() -> None:
+    talk = Conversation(HELLO)
+    talk.audio(np.zeros(10, np.float32))
+    talk.flush()
+    for number, known in ((0, True), (1, False), (1, False), (7, False)):
+        event = talk.take(message("end", stream=number, frames=0, samples=0, seconds=0))
+        assert (event is not None) == known
+    talk.audio(np.zeros(10, np.float32))  # stream 1 goes on
+    talk.flush()
+    assert talk.take(message("end", stream=1, frames=1, samples=10, seconds=0)) is not None
+
+
 def test_pooled_features_count_as_the_frames_that_they_are_the_mean_of() -> None:
     talk = Conversation(HELLO)
     one_row = np.zeros((2, 1, 16), np.float32)

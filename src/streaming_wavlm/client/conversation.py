@@ -108,9 +108,10 @@ class Conversation:
 
     def flush(self) -> str:
         """Return the message that ends a stream; what follows is another's."""
-        self._outgoing[self._sending].flushed = True
+        ended = self._sending
+        self._outgoing[ended].flushed = True
         self._next()
-        return message("flush")
+        return message("flush", stream=ended)
 
     def reset(self) -> str:
         """Return the message that drops a stream; what follows is another's."""
@@ -145,9 +146,11 @@ class Conversation:
         elif values["type"] == "error":
             raise ServerError(f"the server ended the stream: {values.get('reason')} ({values.get('code')})")
         elif values["type"] == "end":
-            if values.get("stream") != self.stream:
+            ended = self._outgoing.get(self.stream)
+            # An older server, told twice of a flush, also ends a stream that nobody has ended.
+            if values.get("stream") != self.stream or ended is None or not ended.flushed:
                 return None
-            self._outgoing.pop(self.stream, None)
+            del self._outgoing[self.stream]
             self.stream, self.position = self.stream + 1, 0
         elif values["type"] == "head" and not self._is_news(values):
             return None
@@ -178,8 +181,9 @@ class Conversation:
             )
             for begin in range(0, len(data), part):
                 yield data[begin : begin + part]
-            if outgoing.flushed:
-                yield message("flush")
+            # A server that is ending the stream has its flush, and would end another with a second.
+            if outgoing.flushed and not (number == at and self.ready.get("ending")):
+                yield message("flush", stream=number)
 
     def _is_news(self, said: dict[str, Any]) -> bool:
         """Whether what a head said was not heard before the connection was lost, or dropped by a reset."""
