@@ -15,6 +15,8 @@ from live import speech
 from scripted import DIM, fail, features, ready, said, scripted
 from streaming_wavlm.cli import main
 from streaming_wavlm.cli.stream_output import FeatureFile
+from streaming_wavlm.cli.stream_server import LiveServer
+from streaming_wavlm.protocol import Hello, message
 
 CAME = np.repeat(np.arange(12, dtype=np.float32)[None, :, None], DIM, axis=2)
 
@@ -76,3 +78,27 @@ def test_two_wishes_to_stop_leave_what_the_server_owes(here, written, capsys) ->
         left.set()
     assert "12 frames" in capsys.readouterr().err
     assert np.array_equal(np.load("f.npy"), CAME)
+
+
+def test_a_pause_that_the_server_found_too_long_is_outlived() -> None:
+    def idle(socket, _) -> None:
+        socket.send(ready())
+        socket.recv(timeout=30)
+        fail(socket, 4408, "nothing came for 60 s", resumable=True)
+
+    back = threading.Event()
+
+    def goes_on(socket, _) -> None:
+        socket.send(ready(samples=320))
+        back.set()
+        assert said(socket)["type"] == "flush"
+        socket.send(features(0))
+        socket.send(message("end", stream=0, frames=4, samples=1280, seconds=0.08))
+
+    with scripted(idle, goes_on) as url:
+        server = LiveServer(url, Hello(encoding="float32"), None)
+        server.push(speech(0.02), None)
+        assert back.wait(30)
+        chunks = [chunk for come in server.finish() for chunk in come]
+        server.close()
+    assert [chunk.array.shape for chunk in chunks] == [(1, 4, DIM)]

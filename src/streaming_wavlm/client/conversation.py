@@ -121,7 +121,7 @@ class Conversation:
         return message("reset")
 
     def take(self, data: bytes | str) -> Event | None:
-        """Take a message of the server; None if it is known already, or about a stream that was dropped.
+        """Take a message of the server; None if it says nothing new of the stream that is wanted.
 
         Raises:
             ProtocolError: it is not what a server says.
@@ -144,6 +144,8 @@ class Conversation:
         if values["type"] == "ready":
             self.ready = values
         elif values["type"] == "error":
+            if values.get("resumable") is True:  # the connection ends, and the stream goes on over another
+                return None
             raise ServerError(f"the server ended the stream: {values.get('reason')} ({values.get('code')})")
         elif values["type"] == "end":
             ended = self._outgoing.get(self.stream)
