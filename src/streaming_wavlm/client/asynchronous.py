@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..protocol import Hello
 from .conversation import Conversation, Event
-from .dialling import Endpoint, connection_errors, failures, is_final, refused, stream_url, websockets
+from .dialling import Endpoint, connection_errors, ended, failures, is_final, refused, stream_url, websockets
 
 
 class AsyncClient:
@@ -132,6 +132,9 @@ class AsyncClient:
 
     async def _again(self, error: Exception) -> None:
         """Connect once more and go on."""
+        over = ended(error)
+        if over is not None:
+            raise over from error
         why: Exception = error
         for pause in self._server.pauses():
             await asyncio.sleep(pause)
@@ -145,7 +148,7 @@ class AsyncClient:
                     break
                 continue
             return
-        raise self._server.lost(why) from error
+        raise self._server.lost(error, why) from error
 
     async def _dial(self) -> Any:
         try:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..protocol import Hello
 from .conversation import Conversation, Event
-from .dialling import Endpoint, connection_errors, failures, is_final, refused, stream_url, websockets
+from .dialling import Endpoint, connection_errors, ended, failures, is_final, refused, stream_url, websockets
 
 
 class Client:
@@ -148,6 +148,9 @@ class Client:
 
     def _again(self, error: Exception) -> None:
         """Connect once more and go on."""
+        over = ended(error)
+        if over is not None:
+            raise over from error
         why: Exception = error
         for pause in self._server.pauses():
             time.sleep(pause)
@@ -161,7 +164,7 @@ class Client:
                     break
                 continue
             return
-        raise self._server.lost(why) from error
+        raise self._server.lost(error, why) from error
 
     def _dial(self) -> Any:
         self._connection.close()
