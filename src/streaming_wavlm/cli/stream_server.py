@@ -47,7 +47,6 @@ class LiveServer:
         self.busy = 0.0
         self._frame_seconds = ready["frame_ms"] / 1000
         self._rate = hello.sample_rate
-        self._piece = max(1, int(ready["packet_bytes"]) // 8)
         self._samples = 0
         # When how much of the stream had come, in seconds; for telling how old features are.
         self._arrivals: deque[tuple[float, float]] = deque()
@@ -109,8 +108,7 @@ class LiveServer:
                     if not self._over.is_set():
                         self._client.flush()
                     return
-                for begin in range(0, len(samples), self._piece):
-                    self._client.send(samples[begin : begin + self._piece])
+                self._client.send(samples)
                 self._said_all.set()
         except Exception as error:  # noqa: BLE001 - told by the thread that waits for features
             self._reader.join(_REST_SECONDS)

@@ -55,13 +55,18 @@ class AsyncClient:
         await self.close()
 
     async def send(self, samples: npt.NDArray[Any]) -> None:
-        """Send audio ``[samples]`` at the rate of the hello, floating point in [-1, 1] or int16.
+        """Send audio of any length at the rate of the hello.
+
+        Args:
+            samples: mono ``[samples]``, floating point in [-1, 1] or int16.
 
         Raises:
             ServerError: the connection is lost for good.
+            ProtocolError: the audio is something else.
         """
         async with self._lock:
-            await self._say(self._talk.audio(samples))
+            for part in self._talk.audio(samples):
+                await self._say(part)
 
     async def send_encoded(self, data: bytes) -> None:
         """Send bytes of an Ogg/Opus stream, cut anywhere; the hello has ``encoding="ogg-opus"``.

@@ -56,13 +56,18 @@ class Client:
         return self._talk.ready
 
     def send(self, samples: npt.NDArray[Any]) -> None:
-        """Send audio ``[samples]`` at the rate of the hello, floating point in [-1, 1] or int16.
+        """Send audio of any length at the rate of the hello.
+
+        Args:
+            samples: mono ``[samples]``, floating point in [-1, 1] or int16.
 
         Raises:
             ServerError: the connection is lost for good.
+            ProtocolError: the audio is something else.
         """
         with self._lock:
-            self._say(self._talk.audio(samples))
+            for part in self._talk.audio(samples):
+                self._say(part)
 
     def send_encoded(self, data: bytes) -> None:
         """Send bytes of an Ogg/Opus stream, cut anywhere; the hello has ``encoding="ogg-opus"``.
