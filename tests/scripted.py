@@ -24,9 +24,11 @@ DIM = 16
 def scripted(*scripts: Script, **options: Any) -> Iterator[str]:
     """The address of a server that serves the first connection by the first script, and so on."""
     failures: list[BaseException] = []
+    handlers: list[threading.Thread] = []
     served = iter(scripts)
 
     def handler(socket: ServerConnection) -> None:
+        handlers.append(threading.current_thread())
         try:
             next(served)(socket, json.loads(socket.recv(timeout=30)))
         except ConnectionClosed:  # what a client does when its test has failed or is over
@@ -35,14 +37,15 @@ def scripted(*scripts: Script, **options: Any) -> Iterator[str]:
             failures.append(error)
             raise
 
-    with serve(handler, "127.0.0.1", 0, **options) as server:
+    with serve(handler, "127.0.0.1", 0, **{"close_timeout": 1, **options}) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.socket.getsockname()[1]}"
         finally:
             server.shutdown()
-            thread.join()
+            for one in (thread, *handlers):
+                one.join(60)
     assert not failures
 
 

@@ -80,6 +80,25 @@ def test_two_wishes_to_stop_leave_what_the_server_owes(here, written, capsys) ->
     assert np.array_equal(np.load("f.npy"), CAME)
 
 
+def test_a_server_that_does_not_read_keeps_nobody_from_leaving(here, written) -> None:
+    soundfile.write("long.wav", np.zeros(16_000 * 600, np.int16), 16_000)
+    left = threading.Event()
+
+    def deaf(socket, _) -> None:
+        socket.send(ready())
+        for position in (0, 4, 8):
+            socket.send(features(position))
+            assert written.acquire(timeout=30)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        left.wait(60)
+
+    with scripted(deaf, max_queue=1) as url:
+        assert main(["stream", "long.wav", "--server", url, "--out", "f.npy"]) == 130
+        left.set()
+    assert np.array_equal(np.load("f.npy"), CAME)
+
+
 def test_a_pause_that_the_server_found_too_long_is_outlived() -> None:
     def idle(socket, _) -> None:
         socket.send(ready())

@@ -8,9 +8,21 @@ from typing import Any, Self
 
 import numpy.typing as npt
 
+from ..errors import ServerError
 from ..protocol import Hello
 from .conversation import Conversation, Event
-from .dialling import Endpoint, connection_errors, ended, failures, is_final, refused, stream_url, websockets
+from .dialling import (
+    Endpoint,
+    closed,
+    connection_errors,
+    ended,
+    failures,
+    is_final,
+    refused,
+    stream_url,
+    websockets,
+)
+from .parting import hang_up_async, say_goodbye_async
 
 
 class AsyncClient:
@@ -40,6 +52,8 @@ class AsyncClient:
         self._server = Endpoint(stream_url(url), token, retries, timeout)
         self._talk = Conversation(hello or Hello(**fields))
         self._lock = asyncio.Lock()
+        self._closed = False
+        self._lost: ServerError | None = None
         self._socket: Any = None
 
     @property
@@ -125,9 +139,10 @@ class AsyncClient:
                 return
 
     async def close(self) -> None:
-        """Say good-bye; the server forgets the stream."""
+        """Say good-bye; the server forgets the stream. A task that sends or receives gets a ServerError."""
+        self._closed = True
         if self._socket is not None:
-            await self._socket.close()
+            await say_goodbye_async(self._socket)
 
     async def _say(self, data: bytes | str) -> None:
         try:
@@ -137,12 +152,19 @@ class AsyncClient:
 
     async def _again(self, error: Exception) -> None:
         """Connect once more and go on."""
-        over = ended(error)
-        if over is not None:
-            raise over from error
+        why = self._lost or ended(error) or await self._retried(error)
+        if why is not None:
+            self._lost = why
+            raise ServerError(str(why)) from error
+
+    async def _retried(self, error: Exception) -> ServerError | None:
+        """Return why the connection could not be had again; None if it could."""
         why: Exception = error
         for pause in self._server.pauses():
+            if self._closed:
+                break
             await asyncio.sleep(pause)
+            hang_up_async(self._socket)
             try:
                 self._socket = await self._dial()
                 for data in self._talk.again():
@@ -152,8 +174,10 @@ class AsyncClient:
                 if is_final(failed):
                     break
                 continue
-            return
-        raise self._server.lost(error, why) from error
+            if not self._closed:
+                return None
+            await say_goodbye_async(self._socket)
+        return closed() if self._closed else self._server.lost(error, why)
 
     async def _dial(self) -> Any:
         try:
@@ -164,7 +188,10 @@ class AsyncClient:
             await socket.send(self._talk.hello())
             async with asyncio.timeout(self._server.timeout):
                 event = self._talk.take(await socket.recv())
-        except connection_errors() as error:
-            raise refused(self._server.url, error) from error
-        self._server.require_ready(event)
+            self._server.require_ready(event)
+        except BaseException as error:
+            hang_up_async(socket)  # the answer may be under way, and with it the stream
+            if isinstance(error, connection_errors()):
+                raise refused(self._server.url, error) from error
+            raise
         return socket

@@ -11,6 +11,8 @@ from ..errors import MissingDependencyError, ServerError
 from ..protocol import PATH, CloseCode
 
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+# A good-bye that is not answered by then has been said all the same.
+GOODBYE_SECONDS = 2.0
 # A server does not go on with a stream that it closed like this; what other codes mean it says when asked.
 _FINAL = (
     CloseCode.GOING_AWAY,
@@ -43,6 +45,7 @@ class Endpoint:
         return {
             "additional_headers": headers(self.token),
             "open_timeout": self.timeout,
+            "close_timeout": GOODBYE_SECONDS,
             "max_size": None,
             "compression": None,
         }
@@ -67,7 +70,7 @@ class Endpoint:
             first: how the connection was lost.
             why: what came of the last attempt to have it again.
         """
-        closed = _closed(first)
+        closed = _close_frame(first)
         before = "" if closed is None or why is first else f"; before that the server had closed it: {closed}"
         return ServerError(f"the connection to {self.url} is lost: {why}{before}")
 
@@ -84,10 +87,15 @@ def ended(error: Exception) -> ServerError | None:
         error: what sending or receiving raised.
     """
     code = getattr(getattr(error, "rcvd", None), "code", None)
-    return ServerError(f"the server ended the stream: {_closed(error)}") if code in _FINAL else None
+    return ServerError(f"the server ended the stream: {_close_frame(error)}") if code in _FINAL else None
 
 
-def _closed(error: Exception) -> str | None:
+def closed() -> ServerError:
+    """Return an error that says that the program itself left."""
+    return ServerError("the client was closed; make another to go on")
+
+
+def _close_frame(error: Exception) -> str | None:
     """Return reason and code of a server's close frame, if one came."""
     said = getattr(error, "rcvd", None)
     return None if said is None else f"{said.reason or 'no reason was given'} ({said.code})"
