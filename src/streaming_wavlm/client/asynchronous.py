@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Self
 
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from ..errors import ServerError
 from ..protocol import Hello
 from .conversation import Conversation, Event
 from .dialling import (
+    GOODBYE_SECONDS,
     Endpoint,
     closed,
     connection_errors,
@@ -52,8 +54,9 @@ class AsyncClient:
         self._server = Endpoint(stream_url(url), token, retries, timeout)
         self._talk = Conversation(hello or Hello(**fields))
         self._lock = asyncio.Lock()
-        self._closed = False
+        self._closed = asyncio.Event()
         self._lost: ServerError | None = None
+        self._way_back: asyncio.Task[None] | None = None
         self._socket: Any = None
 
     @property
@@ -78,9 +81,7 @@ class AsyncClient:
             ServerError: the connection is lost for good.
             ProtocolError: the audio is something else.
         """
-        async with self._lock:
-            for part in self._talk.audio(samples):
-                await self._say(part)
+        await self._say(self._talk.audio(samples))
 
     async def send_encoded(self, data: bytes) -> None:
         """Send bytes of an Ogg/Opus stream, cut anywhere; the hello has ``encoding="ogg-opus"``.
@@ -88,9 +89,7 @@ class AsyncClient:
         Raises:
             ServerError: the connection is lost for good.
         """
-        async with self._lock:
-            for part in self._talk.encoded(data):
-                await self._say(part)
+        await self._say(self._talk.encoded(data))
 
     async def flush(self) -> None:
         """End the stream: the rest of its features come, then an ``end`` message; then another begins.
@@ -98,8 +97,7 @@ class AsyncClient:
         Raises:
             ServerError: the connection is lost for good.
         """
-        async with self._lock:
-            await self._say(self._talk.flush())
+        await self._say(_once(self._talk.flush))
 
     async def reset(self) -> None:
         """Drop the stream and begin another.
@@ -107,8 +105,7 @@ class AsyncClient:
         Raises:
             ServerError: the connection is lost for good.
         """
-        async with self._lock:
-            await self._say(self._talk.reset())
+        await self._say(_once(self._talk.reset))
 
     async def receive(self) -> Event:
         """Return the next features or message.
@@ -122,9 +119,8 @@ class AsyncClient:
             try:
                 data = await socket.recv()
             except connection_errors() as error:
-                async with self._lock:
-                    if socket is self._socket:
-                        await self._again(error)
+                if socket is self._socket:
+                    await self._again(error)
                 continue
             event = self._talk.take(data)
             if event is not None:
@@ -140,30 +136,50 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Say good-bye; the server forgets the stream. A task that sends or receives gets a ServerError."""
-        self._closed = True
+        self._closed.set()
+        if self._way_back is not None:  # it sees that nobody wants it
+            await asyncio.wait([self._way_back], timeout=GOODBYE_SECONDS)
         if self._socket is not None:
             await say_goodbye_async(self._socket)
 
-    async def _say(self, data: bytes | str) -> None:
-        try:
-            await self._socket.send(data)
-        except connection_errors() as error:
-            await self._again(error)  # says it, too
+    async def _say(self, messages: Iterator[bytes | str]) -> None:
+        """Say messages, each of which is made, and kept for another connection, when its turn has come."""
+        async with self._lock:
+            while True:
+                # What is made while another connection is being told of the rest would be told to neither.
+                if self._way_back is not None:
+                    await asyncio.shield(self._way_back)
+                data = next(messages, None)
+                if data is None:
+                    return
+                socket = self._socket
+                try:
+                    await socket.send(data)
+                except connection_errors() as error:
+                    if socket is self._socket:
+                        await self._again(error)  # says it, too
 
     async def _again(self, error: Exception) -> None:
-        """Connect once more and go on."""
-        why = self._lost or ended(error) or await self._retried(error)
-        if why is not None:
-            self._lost = why
-            raise ServerError(str(why)) from error
+        """Connect once more and go on, in a task of its own: whoever waits for it may give up waiting."""
+        if self._way_back is None:
+            self._way_back = asyncio.create_task(self._go_back(error))
+        await asyncio.shield(self._way_back)
+        if self._lost is not None:
+            raise ServerError(str(self._lost)) from error
+
+    async def _go_back(self, error: Exception) -> None:
+        try:
+            self._lost = self._lost or ended(error) or await self._retried(error)
+        finally:
+            self._way_back = None
 
     async def _retried(self, error: Exception) -> ServerError | None:
         """Return why the connection could not be had again; None if it could."""
         why: Exception = error
         for pause in self._server.pauses():
-            if self._closed:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), pause)
                 break
-            await asyncio.sleep(pause)
             hang_up_async(self._socket)
             try:
                 self._socket = await self._dial()
@@ -174,10 +190,10 @@ class AsyncClient:
                 if is_final(failed):
                     break
                 continue
-            if not self._closed:
+            if not self._closed.is_set():
                 return None
             await say_goodbye_async(self._socket)
-        return closed() if self._closed else self._server.lost(error, why)
+        return closed() if self._closed.is_set() else self._server.lost(error, why)
 
     async def _dial(self) -> Any:
         try:
@@ -195,3 +211,7 @@ class AsyncClient:
                 raise refused(self._server.url, error) from error
             raise
         return socket
+
+
+def _once(make: Callable[[], str]) -> Iterator[str]:
+    yield make()
