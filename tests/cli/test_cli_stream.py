@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import signal
@@ -196,7 +197,7 @@ def test_a_server_that_is_not_there_is_one_line(here, capsys) -> None:
 
 def test_big_packets_are_told_chunk_by_chunk(model) -> None:
     computer = LocalModel(model.with_chunk(20), 16_000, [1])
-    chunks = computer.push(speech(1.0), None) + computer.finish()
+    chunks = [*computer.push(speech(1.0), None), *itertools.chain(*computer.finish())]
     assert [chunk.position for chunk in chunks] == list(range(50))
 
 

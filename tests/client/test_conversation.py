@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from live import joined, one_pass
 from streaming_wavlm.client.conversation import Conversation
 from streaming_wavlm.errors import ProtocolError, ServerError
-from streaming_wavlm.protocol import Features, Hello, message, parse, parse_hello
+from streaming_wavlm.protocol import Features, Hello, message, parse, parse_hello, samples_of
 from streaming_wavlm.serve.batcher import Batcher, Job, Result
 from streaming_wavlm.serve.metrics import Metrics
 from streaming_wavlm.serve.stream import LiveStream
@@ -62,6 +62,10 @@ class Wire:
         while (job := self.stream.job(lambda *_: None)) is not None:
             self.to_client += [one.payload for one in self.stream.take(job, computed(job))]
 
+    def speak(self, samples: np.ndarray) -> None:
+        for packet in self.talk.audio(samples):
+            self.say(packet)
+
     def hear(self, payload: bytes | str) -> None:
         event = self.talk.take(payload)
         if event is not None:
@@ -95,10 +99,11 @@ def test_a_connection_that_is_cut_at_any_moment_loses_nothing(fates, cut_at_the_
     for size, fate, dials in [*fates, (9000, "arrives", False)]:
         if place >= len(wave):
             break
-        packet = wire.talk.audio(wave[place : place + size])
+        packets = list(wire.talk.audio(wave[place : place + size]))
         place += size
         if not lost and fate != "is lost":
-            wire.say(packet)
+            for packet in packets:
+                wire.say(packet)
         lost = lost or fate != "arrives"
         if not lost:
             wire.deliver()
@@ -119,17 +124,54 @@ def test_a_connection_that_is_cut_at_any_moment_loses_nothing(fates, cut_at_the_
 
 def test_a_reset_that_was_lost_is_made_good() -> None:
     wire = Wire()
-    wire.say(wire.talk.audio(np.zeros(2000, np.float32)))
+    wire.speak(np.zeros(2000, np.float32))
     wire.deliver()
     wire.talk.reset()
     wire.dial()
     assert wire.stream.stream == wire.talk.stream == 1
     wave = (0.1 * np.random.default_rng(2).standard_normal(3000)).astype(np.float32)
     wire.events.clear()
-    wire.say(wire.talk.audio(wave))
+    wire.speak(wave)
     wire.say(wire.talk.flush())
     wire.deliver()
     np.testing.assert_allclose(joined(wire.events), one_pass(MODEL, wave), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ending", "again"),
+    [({"ending": True}, []), ({"ending": False}, ["flush"]), ({}, ["flush"])],
+    ids=["taken", "not taken", "an older server"],
+)
+def test_a_flush_that_the_server_has_is_not_said_again(ending, again) -> None:
+    talk = Conversation(HELLO)
+    talk.take(message("ready", token="t", stream=0, samples=0))
+    list(talk.audio(np.zeros(1600, np.float32)))
+    assert parse(talk.flush()) == {"type": "flush", "stream": 0}
+    talk.take(message("ready", token="t", stream=0, samples=1600, **ending))
+    assert [parse(data) for data in talk.again()] == [{"type": kind, "stream": 0} for kind in again]
+
+
+def test_flushes_of_later_streams_are_said_again_beside_one_that_the_server_has() -> None:
+    talk = Conversation(HELLO)
+    for _ in range(2):
+        list(talk.audio(np.ones(10, np.float32)))
+        talk.flush()
+    talk.take(message("ready", token="t", stream=0, samples=10, ending=True))
+    audio, flush = talk.again()
+    assert audio == np.ones(10, np.float32).tobytes()
+    assert parse(flush) == {"type": "flush", "stream": 1}
+
+
+def test_the_end_of_a_stream_that_goes_on_is_passed_over() -> None:
+    talk = Conversation(HELLO)
+    list(talk.audio(np.zeros(10, np.float32)))
+    talk.flush()
+    for number, known in ((0, True), (1, False), (1, False), (7, False)):
+        event = talk.take(message("end", stream=number, frames=0, samples=0, seconds=0))
+        assert (event is not None) == known
+    list(talk.audio(np.zeros(10, np.float32)))  # stream 1 goes on
+    talk.flush()
+    assert talk.take(message("end", stream=1, frames=1, samples=10, seconds=0)) is not None
 
 
 def test_pooled_features_count_as_the_frames_that_they_are_the_mean_of() -> None:
@@ -147,15 +189,26 @@ def test_features_out_of_turn_and_strange_audio_are_errors() -> None:
         talk.take(Features(np.zeros((2, 4, 16), np.float32), 0, 4).pack())
     for bad in (np.zeros((2, 2), np.float32), np.zeros(3, np.int32)):
         with pytest.raises(ProtocolError, match="audio is mono"):
-            talk.audio(bad)
+            list(talk.audio(bad))
     with pytest.raises(ServerError, match="too slow"):
         talk.take(message("error", code=4429, reason="too slow"))
+
+
+@pytest.mark.parametrize("encoding", ["float32", "pcm16"])
+def test_audio_of_any_length_is_cut_into_what_a_server_takes(encoding) -> None:
+    talk = Conversation(Hello(encoding=encoding))
+    talk.take(message("ready", token="t", stream=0, samples=0, packet_bytes=1001))
+    wave = np.arange(5000, dtype=np.int16)
+    messages = list(talk.audio(wave))
+    assert max(map(len, messages)) <= 1001
+    assert np.array_equal(samples_of(b"".join(messages), encoding), wave / np.float32(32768))
+    assert list(talk.again()) == messages
 
 
 def test_audio_is_forgotten_once_its_features_are_here_and_not_before() -> None:
     talk = Conversation(HELLO, keep_seconds=3)
     for _ in range(100):
-        talk.audio(np.zeros(1600, np.float32))
+        list(talk.audio(np.zeros(1600, np.float32)))
     kept = sum(map(len, talk._outgoing[0].packets)) // 4
     assert kept == 3 * 16_000
     talk.position = 0
@@ -164,6 +217,6 @@ def test_audio_is_forgotten_once_its_features_are_here_and_not_before() -> None:
         list(talk.again())
     short = Conversation(HELLO)
     for place in range(40):
-        short.audio(np.zeros(1600, np.float32))
+        list(short.audio(np.zeros(1600, np.float32)))
         short.take(Features(np.zeros((2, 5, 16), np.float32), 0, 5 * place).pack())
     assert sum(map(len, short._outgoing[0].packets)) // 4 <= 2 * 16_000

@@ -180,14 +180,17 @@ class _Stream:
         while not self._capture.ended and stopping.wishes < 2:
             if stopping.wishes:
                 self._capture.stop()
-            packet = self._capture.get(0.05)
+            packet = self._capture.get(0.05) if self._computer.ready(0.05) else None
             if packet is None:
                 self._take(self._computer.poll())
             else:
                 self._statistics.hear(packet.samples)
                 self._take(self._computer.push(packet.samples, packet.arrived if live else None))
         self._capture.stop()
-        self._take(self._computer.finish())
+        for chunks in self._computer.finish():
+            self._take(chunks)
+            if stopping.wishes > 1:
+                return
 
     def _take(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:
@@ -210,7 +213,8 @@ def _computer(arguments: argparse.Namespace, source: Source, token: str | None) 
     """Return the server or the model that the options ask for."""
     from ..errors import InputError
     from ..protocol import Hello
-    from .stream_features import LiveServer, LocalModel
+    from .stream_features import LocalModel
+    from .stream_server import LiveServer
 
     layers = _layers(arguments.layers)
     if arguments.server is None:

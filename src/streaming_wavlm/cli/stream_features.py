@@ -1,29 +1,21 @@
-"""What computes the features of a stream: a model in this process, or a live server."""
+"""What computes the features of a stream, and a model in this process that does."""
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ..audio import Samples
-from ..client import Client, Event
 from ..config import SAMPLE_RATE
 from ..heads import Head, HeadReader
-from ..protocol import Features, Hello
 from ..session import StreamSession
 from ..streaming import Streaming, resolve_layers
-
-_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +45,9 @@ class Computer(Protocol):
     chunk_ms: int
     busy: float  # seconds of computing so far
 
+    def ready(self, seconds: float) -> bool:
+        """Wait until it can take a packet, at most so many seconds; return whether it can."""
+
     def push(self, samples: Samples, arrived: float | None) -> list[Chunk]:
         """Take a packet and return what is ready.
 
@@ -64,8 +59,8 @@ class Computer(Protocol):
     def poll(self) -> list[Chunk]:
         """Return what has become ready without another packet."""
 
-    def finish(self) -> list[Chunk]:
-        """End the stream and return the rest."""
+    def finish(self) -> Iterator[list[Chunk]]:
+        """End the stream and yield the rest as it comes, and now and then nothing: the caller may leave."""
 
     def close(self) -> None:
         """Let go of everything."""
@@ -104,6 +99,10 @@ class LocalModel:
         # resampler, which gives its audio in bursts, brings several).
         self._piece = max(1, model.config.chunk_samples * sample_rate // SAMPLE_RATE // 2)
 
+    def ready(self, seconds: float) -> bool:
+        """Return True: a packet is computed when it comes."""
+        return True
+
     def push(self, samples: Samples, arrived: float | None) -> list[Chunk]:
         """Compute the chunks that the packet completes."""
         chunks = []
@@ -117,10 +116,10 @@ class LocalModel:
         """Return nothing: what a packet completes comes with the packet."""
         return []
 
-    def finish(self) -> list[Chunk]:
+    def finish(self) -> Iterator[list[Chunk]]:
         """Compute what is left."""
         began = time.monotonic()
-        return self._chunk(self._session.finish(), began, began)
+        yield self._chunk(self._session.finish(), began, began)
 
     def close(self) -> None:
         """Do nothing."""
@@ -145,94 +144,3 @@ class LocalModel:
                 begin += part.shape[1]
                 said += new
         return said
-
-
-class LiveServer:
-    """A live server, which may be on another machine.
-
-    Args:
-        url: of the server.
-        hello: what is sent and wanted; its encoding is ``"float32"``.
-        token: bearer token.
-
-    Raises:
-        ServerError: there is no server, or it refused.
-    """
-
-    def __init__(self, url: str, hello: Hello, token: str | None) -> None:
-        self._client = Client(url, hello, token=token)
-        ready = self._client.ready
-        self.layers = tuple(ready["layers"]) if hello.weights is None else (0,)
-        self.dim = int(ready["dim"])
-        self.chunk_ms = int(ready["chunk_ms"])
-        self.busy = 0.0
-        self._frame_seconds = ready["frame_ms"] / 1000
-        self._rate = hello.sample_rate
-        self._piece = max(1, int(ready["packet_bytes"]) // 8)
-        self._samples = 0
-        # When how much of the stream had come, in seconds; for telling how old features are.
-        self._arrivals: deque[tuple[float, float]] = deque()
-        self._said: list[dict[str, Any]] = []
-        self._events: queue.SimpleQueue[tuple[float, Event | Exception]] = queue.SimpleQueue()
-        self._over = threading.Event()
-        self._reader = threading.Thread(target=self._read, name="features", daemon=True)
-        self._reader.start()
-
-    def push(self, samples: Samples, arrived: float | None) -> list[Chunk]:
-        """Send the packet and return what has come back so far."""
-        for begin in range(0, len(samples), self._piece):
-            part = samples[begin : begin + self._piece]
-            self._samples += len(part)
-            self._arrivals.append((self._samples / self._rate, arrived or time.monotonic()))
-            self._client.send(part)
-        return self.poll()
-
-    def poll(self) -> list[Chunk]:
-        """Return what has come back."""
-        chunks = []
-        while not self._events.empty():
-            chunks += self._taken(*self._events.get())[0]
-        return chunks
-
-    def finish(self) -> list[Chunk]:
-        """Flush, and wait for the rest."""
-        self._client.flush()
-        chunks: list[Chunk] = []
-        ended = False
-        while not ended:
-            more, ended = self._taken(*self._events.get())
-            chunks += more
-        return chunks
-
-    def close(self) -> None:
-        """Say good-bye."""
-        self._over.set()
-        self._reader.join(2 * _POLL_SECONDS)
-        self._client.close()
-
-    def _read(self) -> None:
-        try:
-            while not self._over.is_set():
-                event = self._client.receive(_POLL_SECONDS)
-                if event is not None:
-                    self._events.put((time.monotonic(), event))
-                if isinstance(event, dict) and event["type"] == "end":
-                    return
-        except Exception as error:  # noqa: BLE001 - told by the thread that waits for features
-            self._events.put((0.0, error))
-
-    def _taken(self, came: float, event: Event | Exception) -> tuple[list[Chunk], bool]:
-        """Return the chunk of an event, and whether it is the last."""
-        if isinstance(event, Exception):
-            raise event
-        if not isinstance(event, Features):
-            if event["type"] == "head":
-                self._said.append({name: event[name] for name in event if name not in ("type", "stream")})
-            return [], event["type"] == "end"
-        said, self._said = tuple(self._said), []
-        self.busy += event.compute_us / 1e6
-        seconds = (event.position + event.frames) * self._frame_seconds
-        while len(self._arrivals) > 1 and self._arrivals[0][0] < seconds - 1e-6:
-            self._arrivals.popleft()
-        latency = came - self._arrivals[0][1]
-        return [Chunk(np.asarray(event.array), event.position, seconds, latency, said)], False

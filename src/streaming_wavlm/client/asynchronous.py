@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Self
 
 import numpy.typing as npt
 
+from ..errors import ServerError
 from ..protocol import Hello
 from .conversation import Conversation, Event
-from .dialling import Endpoint, connection_errors, failures, is_final, refused, stream_url, websockets
+from .dialling import (
+    GOODBYE_SECONDS,
+    Endpoint,
+    closed,
+    connection_errors,
+    ended,
+    failures,
+    is_final,
+    refused,
+    stream_url,
+    websockets,
+)
+from .parting import hang_up_async, say_goodbye_async
 
 
 class AsyncClient:
@@ -40,6 +54,9 @@ class AsyncClient:
         self._server = Endpoint(stream_url(url), token, retries, timeout)
         self._talk = Conversation(hello or Hello(**fields))
         self._lock = asyncio.Lock()
+        self._closed = asyncio.Event()
+        self._lost: ServerError | None = None
+        self._way_back: asyncio.Task[None] | None = None
         self._socket: Any = None
 
     @property
@@ -55,13 +72,16 @@ class AsyncClient:
         await self.close()
 
     async def send(self, samples: npt.NDArray[Any]) -> None:
-        """Send audio ``[samples]`` at the rate of the hello, floating point in [-1, 1] or int16.
+        """Send audio of any length at the rate of the hello.
+
+        Args:
+            samples: mono ``[samples]``, floating point in [-1, 1] or int16.
 
         Raises:
             ServerError: the connection is lost for good.
+            ProtocolError: the audio is something else.
         """
-        async with self._lock:
-            await self._say(self._talk.audio(samples))
+        await self._say(self._talk.audio(samples))
 
     async def send_encoded(self, data: bytes) -> None:
         """Send bytes of an Ogg/Opus stream, cut anywhere; the hello has ``encoding="ogg-opus"``.
@@ -69,9 +89,7 @@ class AsyncClient:
         Raises:
             ServerError: the connection is lost for good.
         """
-        async with self._lock:
-            for part in self._talk.encoded(data):
-                await self._say(part)
+        await self._say(self._talk.encoded(data))
 
     async def flush(self) -> None:
         """End the stream: the rest of its features come, then an ``end`` message; then another begins.
@@ -79,8 +97,7 @@ class AsyncClient:
         Raises:
             ServerError: the connection is lost for good.
         """
-        async with self._lock:
-            await self._say(self._talk.flush())
+        await self._say(_once(self._talk.flush))
 
     async def reset(self) -> None:
         """Drop the stream and begin another.
@@ -88,8 +105,7 @@ class AsyncClient:
         Raises:
             ServerError: the connection is lost for good.
         """
-        async with self._lock:
-            await self._say(self._talk.reset())
+        await self._say(_once(self._talk.reset))
 
     async def receive(self) -> Event:
         """Return the next features or message.
@@ -103,9 +119,8 @@ class AsyncClient:
             try:
                 data = await socket.recv()
             except connection_errors() as error:
-                async with self._lock:
-                    if socket is self._socket:
-                        await self._again(error)
+                if socket is self._socket:
+                    await self._again(error)
                 continue
             event = self._talk.take(data)
             if event is not None:
@@ -120,21 +135,52 @@ class AsyncClient:
                 return
 
     async def close(self) -> None:
-        """Say good-bye; the server forgets the stream."""
+        """Say good-bye; the server forgets the stream. A task that sends or receives gets a ServerError."""
+        self._closed.set()
+        if self._way_back is not None:  # it sees that nobody wants it
+            await asyncio.wait([self._way_back], timeout=GOODBYE_SECONDS)
         if self._socket is not None:
-            await self._socket.close()
+            await say_goodbye_async(self._socket)
 
-    async def _say(self, data: bytes | str) -> None:
-        try:
-            await self._socket.send(data)
-        except connection_errors() as error:
-            await self._again(error)  # says it, too
+    async def _say(self, messages: Iterator[bytes | str]) -> None:
+        """Say messages, each of which is made, and kept for another connection, when its turn has come."""
+        async with self._lock:
+            while True:
+                # What is made while another connection is being told of the rest would be told to neither.
+                if self._way_back is not None:
+                    await asyncio.shield(self._way_back)
+                data = next(messages, None)
+                if data is None:
+                    return
+                socket = self._socket
+                try:
+                    await socket.send(data)
+                except connection_errors() as error:
+                    if socket is self._socket:
+                        await self._again(error)  # says it, too
 
     async def _again(self, error: Exception) -> None:
-        """Connect once more and go on."""
+        """Connect once more and go on, in a task of its own: whoever waits for it may give up waiting."""
+        if self._way_back is None:
+            self._way_back = asyncio.create_task(self._go_back(error))
+        await asyncio.shield(self._way_back)
+        if self._lost is not None:
+            raise ServerError(str(self._lost)) from error
+
+    async def _go_back(self, error: Exception) -> None:
+        try:
+            self._lost = self._lost or ended(error) or await self._retried(error)
+        finally:
+            self._way_back = None
+
+    async def _retried(self, error: Exception) -> ServerError | None:
+        """Return why the connection could not be had again; None if it could."""
         why: Exception = error
         for pause in self._server.pauses():
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), pause)
+                break
+            hang_up_async(self._socket)
             try:
                 self._socket = await self._dial()
                 for data in self._talk.again():
@@ -144,8 +190,10 @@ class AsyncClient:
                 if is_final(failed):
                     break
                 continue
-            return
-        raise self._server.lost(why) from error
+            if not self._closed.is_set():
+                return None
+            await say_goodbye_async(self._socket)
+        return closed() if self._closed.is_set() else self._server.lost(error, why)
 
     async def _dial(self) -> Any:
         try:
@@ -156,7 +204,14 @@ class AsyncClient:
             await socket.send(self._talk.hello())
             async with asyncio.timeout(self._server.timeout):
                 event = self._talk.take(await socket.recv())
-        except connection_errors() as error:
-            raise refused(self._server.url, error) from error
-        self._server.require_ready(event)
+            self._server.require_ready(event)
+        except BaseException as error:
+            hang_up_async(socket)  # the answer may be under way, and with it the stream
+            if isinstance(error, connection_errors()):
+                raise refused(self._server.url, error) from error
+            raise
         return socket
+
+
+def _once(make: Callable[[], str]) -> Iterator[str]:
+    yield make()

@@ -11,9 +11,22 @@ from typing import Any, Self
 
 import numpy.typing as npt
 
+from ..errors import ServerError
 from ..protocol import Hello
 from .conversation import Conversation, Event
-from .dialling import Endpoint, connection_errors, failures, is_final, refused, stream_url, websockets
+from .dialling import (
+    GOODBYE_SECONDS,
+    Endpoint,
+    closed,
+    connection_errors,
+    ended,
+    failures,
+    is_final,
+    refused,
+    stream_url,
+    websockets,
+)
+from .parting import hang_up, say_goodbye
 
 
 class Client:
@@ -47,7 +60,8 @@ class Client:
         self._talk = Conversation(hello or Hello(**fields))
         self._arrived: deque[Event] = deque()
         self._lock = threading.RLock()
-        self._connection = contextlib.ExitStack()
+        self._closed = threading.Event()
+        self._lost: ServerError | None = None
         self._socket = self._dial()
 
     @property
@@ -56,13 +70,18 @@ class Client:
         return self._talk.ready
 
     def send(self, samples: npt.NDArray[Any]) -> None:
-        """Send audio ``[samples]`` at the rate of the hello, floating point in [-1, 1] or int16.
+        """Send audio of any length at the rate of the hello.
+
+        Args:
+            samples: mono ``[samples]``, floating point in [-1, 1] or int16.
 
         Raises:
             ServerError: the connection is lost for good.
+            ProtocolError: the audio is something else.
         """
         with self._lock:
-            self._say(self._talk.audio(samples))
+            for part in self._talk.audio(samples):
+                self._say(part)
 
     def send_encoded(self, data: bytes) -> None:
         """Send bytes of an Ogg/Opus stream, cut anywhere; the hello has ``encoding="ogg-opus"``.
@@ -131,8 +150,16 @@ class Client:
                 return
 
     def close(self) -> None:
-        """Say good-bye; the server forgets the stream."""
-        self._connection.close()
+        """Say good-bye; the server forgets the stream. A thread that sends or receives gets a ServerError."""
+        self._closed.set()
+        # Whoever sends to a server that does not read cannot be waited for.
+        if self._lock.acquire(timeout=GOODBYE_SECONDS):
+            try:
+                say_goodbye(self._socket)
+            finally:
+                self._lock.release()
+        else:
+            hang_up(self._socket)
 
     def __enter__(self) -> Self:
         return self
@@ -148,9 +175,18 @@ class Client:
 
     def _again(self, error: Exception) -> None:
         """Connect once more and go on."""
+        why = self._lost or ended(error) or self._retried(error)
+        if why is not None:
+            self._lost = why
+            raise ServerError(str(why)) from error
+
+    def _retried(self, error: Exception) -> ServerError | None:
+        """Return why the connection could not be had again; None if it could."""
         why: Exception = error
         for pause in self._server.pauses():
-            time.sleep(pause)
+            if self._closed.wait(pause):
+                break
+            hang_up(self._socket)
             try:
                 self._socket = self._dial()
                 for data in self._talk.again():
@@ -160,21 +196,25 @@ class Client:
                 if is_final(failed):
                     break
                 continue
-            return
-        raise self._server.lost(why) from error
+            if not self._closed.is_set():
+                return None
+            say_goodbye(self._socket)
+        return closed() if self._closed.is_set() else self._server.lost(error, why)
 
     def _dial(self) -> Any:
-        self._connection.close()
         try:
-            socket = self._connection.enter_context(
+            # Entered and never left: leaving would say good-bye to a stream that is to be gone on with.
+            socket = contextlib.ExitStack().enter_context(
                 websockets().sync.client.connect(self._server.url, **self._server.options)
             )
         except connection_errors() as error:
             raise refused(self._server.url, error) from error
         try:
             socket.send(self._talk.hello())
-            event = self._talk.take(socket.recv(timeout=self._server.timeout))
-        except connection_errors() as error:
-            raise refused(self._server.url, error) from error
-        self._server.require_ready(event)
+            self._server.require_ready(self._talk.take(socket.recv(timeout=self._server.timeout)))
+        except BaseException as error:
+            hang_up(socket)  # the answer may be under way, and with it the stream
+            if isinstance(error, connection_errors()):
+                raise refused(self._server.url, error) from error
+            raise
         return socket

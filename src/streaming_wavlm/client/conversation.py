@@ -71,11 +71,11 @@ class Conversation:
             return self._hello.text()
         return replace(self._hello, token=token, stream=self.stream, received=self.position).text()
 
-    def audio(self, samples: npt.NDArray[Any]) -> bytes:
-        """Return the message for audio.
+    def audio(self, samples: npt.NDArray[Any]) -> Iterator[bytes]:
+        """Yield messages for audio, in parts that any server takes.
 
         Args:
-            samples: mono ``[samples]``, floating point in [-1, 1] or 16-bit integers.
+            samples: mono ``[samples]`` of any number, floating point in [-1, 1] or 16-bit integers.
 
         Raises:
             ProtocolError: it is something else.
@@ -86,7 +86,9 @@ class Conversation:
             raise ProtocolError(
                 f"audio is mono [samples], floating point or int16, got {samples.dtype} {list(samples.shape)}"
             )
-        return self._kept(_encoded(samples, self._hello.encoding))
+        part = self._part // self._sample_bytes
+        for begin in range(0, len(samples), part):
+            yield self._kept(_encoded(samples[begin : begin + part], self._hello.encoding))
 
     def encoded(self, data: bytes) -> Iterator[bytes]:
         """Yield messages for bytes of an Ogg/Opus stream.
@@ -96,8 +98,16 @@ class Conversation:
         """
         if not self._compressed:
             raise ProtocolError(f"the hello speaks of {self._hello.encoding}: samples are sent with send")
-        for begin in range(0, len(data), _OPUS_PART):
-            yield self._kept(data[begin : begin + _OPUS_PART])
+        for begin in range(0, len(data), self._part):
+            yield self._kept(data[begin : begin + self._part])
+
+    @property
+    def _part(self) -> int:
+        """Bytes in a message that any server takes."""
+        if self._compressed:
+            return _OPUS_PART
+        most = int(self.ready.get("packet_bytes", 2**16)) // 2
+        return max(1, most // self._sample_bytes) * self._sample_bytes
 
     def _kept(self, data: bytes) -> bytes:
         outgoing = self._outgoing[self._sending]
@@ -108,9 +118,10 @@ class Conversation:
 
     def flush(self) -> str:
         """Return the message that ends a stream; what follows is another's."""
-        self._outgoing[self._sending].flushed = True
+        ended = self._sending
+        self._outgoing[ended].flushed = True
         self._next()
-        return message("flush")
+        return message("flush", stream=ended)
 
     def reset(self) -> str:
         """Return the message that drops a stream; what follows is another's."""
@@ -120,7 +131,7 @@ class Conversation:
         return message("reset")
 
     def take(self, data: bytes | str) -> Event | None:
-        """Take a message of the server; None if it is known already, or about a stream that was dropped.
+        """Take a message of the server; None if it says nothing new of the stream that is wanted.
 
         Raises:
             ProtocolError: it is not what a server says.
@@ -143,11 +154,15 @@ class Conversation:
         if values["type"] == "ready":
             self.ready = values
         elif values["type"] == "error":
+            if values.get("resumable") is True:  # the connection ends, and the stream goes on over another
+                return None
             raise ServerError(f"the server ended the stream: {values.get('reason')} ({values.get('code')})")
         elif values["type"] == "end":
-            if values.get("stream") != self.stream:
+            ended = self._outgoing.get(self.stream)
+            # An older server, told twice of a flush, also ends a stream that nobody has ended.
+            if values.get("stream") != self.stream or ended is None or not ended.flushed:
                 return None
-            self._outgoing.pop(self.stream, None)
+            del self._outgoing[self.stream]
             self.stream, self.position = self.stream + 1, 0
         elif values["type"] == "head" and not self._is_news(values):
             return None
@@ -167,19 +182,11 @@ class Conversation:
             if missing < 0:
                 raise ServerError("the connection was lost for too long: its audio is no longer kept")
             data = b"".join(outgoing.packets)[missing * self._sample_bytes :]
-            # In parts that any server takes.
-            part = (
-                _OPUS_PART
-                if self._compressed
-                else int(self.ready.get("packet_bytes", 2**16))
-                // 2
-                // self._sample_bytes
-                * self._sample_bytes
-            )
-            for begin in range(0, len(data), part):
-                yield data[begin : begin + part]
-            if outgoing.flushed:
-                yield message("flush")
+            for begin in range(0, len(data), self._part):
+                yield data[begin : begin + self._part]
+            # A server that is ending the stream has its flush, and would end another with a second.
+            if outgoing.flushed and not (number == at and self.ready.get("ending")):
+                yield message("flush", stream=number)
 
     def _is_news(self, said: dict[str, Any]) -> bool:
         """Whether what a head said was not heard before the connection was lost, or dropped by a reset."""

@@ -8,9 +8,19 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from ..errors import MissingDependencyError, ServerError
-from ..protocol import PATH
+from ..protocol import PATH, CloseCode
 
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+# A good-bye that is not answered by then has been said all the same.
+GOODBYE_SECONDS = 2.0
+# A server does not go on with a stream that it closed like this; what other codes mean it says when asked.
+_FINAL = (
+    CloseCode.GOING_AWAY,
+    CloseCode.BAD_MESSAGE,
+    CloseCode.GONE,
+    CloseCode.TOO_LARGE,
+    CloseCode.TOO_LONG,
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,7 @@ class Endpoint:
         return {
             "additional_headers": headers(self.token),
             "open_timeout": self.timeout,
+            "close_timeout": GOODBYE_SECONDS,
             "max_size": None,
             "compression": None,
         }
@@ -52,14 +63,42 @@ class Endpoint:
         if not isinstance(event, dict) or event["type"] != "ready":
             raise ServerError(f"{self.url} answered a hello with something else; is it a live server?")
 
-    def lost(self, why: Exception) -> ServerError:
-        """Return an error that says that nothing helped."""
-        return ServerError(f"the connection to {self.url} is lost: {why}")
+    def lost(self, first: Exception, why: Exception) -> ServerError:
+        """Return an error that says that nothing helped.
+
+        Args:
+            first: how the connection was lost.
+            why: what came of the last attempt to have it again.
+        """
+        closed = _close_frame(first)
+        before = "" if closed is None or why is first else f"; before that the server had closed it: {closed}"
+        return ServerError(f"the connection to {self.url} is lost: {why}{before}")
 
 
 def is_final(error: Exception) -> bool:
     """Tell whether the server itself said no: another attempt would not change that."""
     return isinstance(error, ServerError) and error.__cause__ is None
+
+
+def ended(error: Exception) -> ServerError | None:
+    """Return what the server said when it closed a connection for good; None if its stream may go on.
+
+    Args:
+        error: what sending or receiving raised.
+    """
+    code = getattr(getattr(error, "rcvd", None), "code", None)
+    return ServerError(f"the server ended the stream: {_close_frame(error)}") if code in _FINAL else None
+
+
+def closed() -> ServerError:
+    """Return an error that says that the program itself left."""
+    return ServerError("the client was closed; make another to go on")
+
+
+def _close_frame(error: Exception) -> str | None:
+    """Return reason and code of a server's close frame, if one came."""
+    said = getattr(error, "rcvd", None)
+    return None if said is None else f"{said.reason or 'no reason was given'} ({said.code})"
 
 
 def websockets() -> Any:

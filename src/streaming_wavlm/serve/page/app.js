@@ -6,7 +6,7 @@ import { AudioFile, Microphone } from "./sources.js";
 import { Tape } from "./tape.js";
 
 const element = (id) => document.getElementById(id);
-const bearer = () => element("token").value || new URLSearchParams(location.hash.slice(1)).get("token");
+const bearer = () => (element("token").value || new URLSearchParams(location.hash.slice(1)).get("token") || "").trim();
 const tape = new Tape();
 let lanes = [];
 let source = null;
@@ -79,7 +79,7 @@ async function begin(open) {
     return say(error.message, "trouble");
   }
   tape.clear(source.rate);
-  startLanes(lanes);
+  if (!startLanes(lanes)) return undefined;
   source.waiting = () => Math.max(...lanes.map((lane) => lane.client?.waiting ?? 0));
   source.onsamples = (packet) => {
     tape.add(packet);
@@ -96,13 +96,24 @@ function finish() {
   turn("finished", `Finished after ${tape.seconds.toFixed(1)} s. Another layer or chunk size shows its last seconds anew.`);
 }
 
-// A stream cannot change its layer or its chunk size: another one hears the last seconds, and goes on.
+// A stream cannot change its layer or its chunk size: another one hears the last seconds, and goes on. Tells whether
+// it does.
 function startLanes(which) {
-  if (state === "loading" || state === "idle") return;
-  which.forEach((lane) => {
-    lane.start(tape, Number(element("layer").value), bearer());
-    if (state === "finished") lane.flush();
-  });
+  if (state === "loading" || state === "idle") return true;
+  try {
+    which.forEach((lane) => {
+      lane.start(tape, Number(element("layer").value), bearer());
+      if (state === "finished") lane.flush();
+    });
+    return true;
+  } catch (error) { // what a socket cannot be opened with
+    lanes.forEach((lane) => lane.stop());
+    halt();
+    turn("idle");
+    const token = error.name === "SyntaxError" && bearer();
+    say(token ? "An access token is one word of letters, digits and -._~; check it." : error.message, "trouble");
+    return false;
+  }
 }
 
 function reset() {

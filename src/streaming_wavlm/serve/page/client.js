@@ -17,6 +17,8 @@ export const PATH = "/v1/stream";
 const RETRIES = 7;
 const PART = 16384; // samples in a message
 
+const flushOf = (stream) => JSON.stringify({ type: "flush", stream });
+
 export class LiveClient {
   constructor({ url = new URL(`.${PATH}`, location.href).href, hello = {}, bearer = null } = {}) {
     this.url = url.replace(/^http/, "ws");
@@ -34,10 +36,7 @@ export class LiveClient {
     for (let at = 0; at < samples.length; at += PART) this.sendPart(samples.subarray(at, at + PART));
   }
 
-  flush() {
-    this.outgoing.flush();
-    this.say(JSON.stringify({ type: "flush" }));
-  }
+  flush() { this.say(flushOf(this.outgoing.flush())); }
 
   reset() {
     if (!this.open) { // the server need not hear of a stream that is not wanted: begin anew
@@ -107,7 +106,8 @@ export class LiveClient {
       this.heard[name] = message;
     }
     if (message.type === "end") {
-      if (message.stream !== this.stream) return;
+      // An older server, told twice of a flush, also ends a stream that nobody has ended.
+      if (message.stream !== this.stream || message.stream >= this.outgoing.number) return;
       this.outgoing.ended(this.stream++);
       this.position = 0;
     }
@@ -119,7 +119,7 @@ export class LiveClient {
     [this.ready, this.open, this.attempt, this.failure] = [ready, true, 0, null];
     this.ping(); // before sound fills the way
     try {
-      for (const data of this.outgoing.again(ready)) this.say(data ?? JSON.stringify({ type: "flush" }));
+      for (const data of this.outgoing.again(ready)) this.say(typeof data === "number" ? flushOf(data) : data);
     } catch (error) {
       return this.fail(error.message);
     }

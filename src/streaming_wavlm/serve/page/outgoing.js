@@ -19,9 +19,11 @@ export class Outgoing {
     this.forget(stream, stream.end - KEEP_SECONDS * this.rate);
   }
 
-  flush() {
-    this.streams.get(this.number++).flushed = true;
+  flush() { // returns the number of the stream
+    this.streams.get(this.number).flushed = true;
+    this.number++;
     this.open();
+    return this.number - 1;
   }
 
   reset() {
@@ -41,8 +43,9 @@ export class Outgoing {
     }
   }
 
-  // What the server has not got, by its ready: packets, and null for a flush.
-  again({ stream: first, samples }) {
+  // What the server has not got, by its ready: packets, and the number of a stream that is to be flushed. A server
+  // that is at the end of a stream has got its flush, and would end another with a second.
+  again({ stream: first, samples, ending }) {
     const said = [];
     for (const [number, { begin, packets, flushed }] of this.streams) {
       if (number < first) continue;
@@ -53,7 +56,7 @@ export class Outgoing {
         if (at + packet.length > taken) said.push(packet.subarray(Math.max(0, taken - at)));
         at += packet.length;
       }
-      if (flushed) said.push(null);
+      if (flushed && !(number === first && ending)) said.push(number);
     }
     return said;
   }

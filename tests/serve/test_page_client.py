@@ -1,0 +1,48 @@
+"""The page's client, in Node: what it says to a server that it lost and found again."""
+
+from __future__ import annotations
+
+import pytest
+
+import page_node
+
+pytestmark = pytest.mark.skipif(not page_node.found(), reason="no Node is installed")
+
+CLIENT = """
+const { LiveClient } = await import("./client.js");
+const client = new LiveClient({ hello: { encoding: "float32", layers: [0] } });
+opened(sockets[0]);
+ready(sockets[0]);
+"""
+
+
+def test_a_flush_that_the_server_has_is_not_said_again(tmp_path) -> None:
+    back = """
+        client.send(new Float32Array(1600));
+        client.flush();
+        lost(sockets[0]);
+        await pass(300);
+        opened(sockets[1]);
+        ready(sockets[1], { samples: 1600, %s });
+        return sockets.map((socket) => texts(socket).filter(({ type }) => type === "flush"));
+    """
+    said = [{"type": "flush", "stream": 0}]
+    assert page_node.run(tmp_path, CLIENT + back % "ending: true") == [said, []]
+    assert page_node.run(tmp_path, CLIENT + back % "ending: false") == [said, said]
+    assert page_node.run(tmp_path, CLIENT + back % "") == [said, said]  # an older server
+
+
+def test_the_end_of_a_stream_that_goes_on_is_passed_over(tmp_path) -> None:
+    seen = page_node.run(
+        tmp_path,
+        CLIENT
+        + """
+        const ends = [];
+        client.onmessage = (message) => { if (message.type === "end") ends.push(message.stream); };
+        client.flush();
+        for (const stream of [0, 1, 7]) told(sockets[0], { type: "end", stream });
+        client.send(new Float32Array(1600));
+        return { ends, stream: client.stream, sent: audio(sockets[0]).length };
+        """,
+    )
+    assert seen == {"ends": [0], "stream": 1, "sent": 1}
