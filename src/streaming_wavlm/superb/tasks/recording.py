@@ -95,14 +95,20 @@ def record_verification() -> None:
         ]  # S3PRL writes them and forgot to ask
         self.test_dataset = trials
         try:
-            names = log_records(self, mode, records, *args, **kwargs)
+            kept = log_records(self, mode, records, *args, **kwargs)
         finally:
             self.test_dataset = test
         if mode == "test":
             targets = [float(label) for label in records["labels"]]
             scores = [float(score) for score in records["scores"]]
-            write_table(Path(self.expdir), mode, records["pair_names"], {"target": targets, "score": scores})
-        return names
+            numbers: dict[str, int] = {}
+            pairs = [
+                [numbers.setdefault(name, len(numbers)) for name in names] for _, *names in trials.pair_table
+            ]
+            first, second = zip(*pairs, strict=True) if pairs else ((), ())
+            columns = {"target": targets, "score": scores, "first": first, "second": second}
+            write_table(Path(self.expdir), mode, records["pair_names"], columns)
+        return kept
 
     expert.log_records = writing
     _keep_short_trials(importlib.import_module("s3prl.downstream.sv_voxceleb1.dataset"))
