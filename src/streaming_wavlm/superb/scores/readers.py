@@ -82,7 +82,7 @@ def verification(folder: Path) -> tuple[Score, ...]:
 
 
 def enhancement(folder: Path) -> tuple[Score, ...]:
-    """Read PESQ (wide band) and STOI; a clip in which PESQ finds no speech counts for STOI only."""
+    """Read PESQ (wide band) and STOI; a clip whose reference PESQ finds no speech in counts for STOI only."""
     return (
         Score.of(PESQ, _known(read_table(folder, "test", "pesq")), mean),
         Score.of(STOI, _known(read_table(folder, "test", "stoi")), mean_percent),

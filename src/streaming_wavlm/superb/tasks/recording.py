@@ -21,6 +21,8 @@ from ..scores.readers import errors
 
 logger = logging.getLogger(__name__)
 _MARK = "streaming_wavlm_records"
+# What a clip counts on which the head made nothing that can be measured; SI-SDR has no end [dB].
+WORST = {"pesq": 1.0, "stoi": 0.0, "si_sdr": -30.0}
 # The x-vector needs 15 frames of 20 ms; one more, since a recording need not end with a frame.
 _SHORTEST = 16 * 320
 _LEAST = 1600
@@ -193,19 +195,34 @@ def _record_signals(task: str, measures: tuple[str, ...]) -> None:
 
 
 def _surviving(get_metrics: Callable[..., dict[str, float]]) -> Callable[..., dict[str, float]]:
-    """Make a measure that fails NaN, as PESQ does where it hears no speech."""
+    """Have a measure that fails on what a head made give its worst value, and NaN if the clip is the reason.
+
+    PESQ fails where it hears no speech, SI-SDR on silence: in a reference, which is the same for every
+    upstream, or in what the head made of it, and to leave that out would reward it.
+    """
 
     @functools.wraps(get_metrics)
-    def survive(*args: Any, metrics_list: Any, **kwargs: Any) -> dict[str, float]:
-        try:
-            return get_metrics(*args, metrics_list=metrics_list, **kwargs)
-        except Exception as error:  # noqa: BLE001 - native code and its wrappers fail in ways of their own
-            if len(metrics_list) == 1:
-                logger.warning("%s cannot be measured on a clip: %s", metrics_list[0], error)
-                return {metrics_list[0]: float("nan"), f"input_{metrics_list[0]}": float("nan")}
-        found: dict[str, float] = {}
+    def survive(
+        mix: Any, clean: Any, estimate: Any, *args: Any, metrics_list: Any, **kwargs: Any
+    ) -> dict[str, float]:
+        def measured(names: list[str], made: Any) -> dict[str, float] | None:
+            try:
+                found = get_metrics(mix, clean, made, *args, metrics_list=names, **kwargs)
+            except Exception as error:  # noqa: BLE001 - native code and its wrappers fail in ways of their own
+                logger.warning("%s cannot be measured on a clip: %s", ", ".join(names), error)
+                return None
+            return found if all(np.isfinite(value) for value in found.values()) else None
+
+        if found := measured(list(metrics_list), estimate):
+            return found
+        found = {}
         for name in metrics_list:
-            found |= survive(*args, metrics_list=[name], **kwargs)
+            told = measured([name], estimate)
+            if told is None:
+                # The mixture as it is, in place of what the head made of it.
+                told = measured([name], np.broadcast_to(mix, np.shape(clean)).copy())
+                told = {**told, name: WORST[name]} if told else dict.fromkeys((name, f"input_{name}"), np.nan)
+            found |= told
         return found
 
     return survive
