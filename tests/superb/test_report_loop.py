@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import product
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from report_fakes import STREAMING, Fake, Told, request
 
 from streaming_wavlm.errors import CheckpointNotFoundError, SuperbError
 from streaming_wavlm.files import replacing
+from streaming_wavlm.superb.corpora import prepare
 from streaming_wavlm.superb.report import ledger, make
 from streaming_wavlm.superb.report.estimate import seconds_left, words
 from streaming_wavlm.superb.report.ledger import Ledger
@@ -207,6 +213,26 @@ def test_another_checkpoint_config_override_or_head_is_another_job(asked, tmp_pa
     back = Fake()
     make(asked(tasks=("voxceleb1",)), Told(), back.tools())
     assert back.calls == []
+
+
+def test_another_corpus_under_the_same_config_is_another_job(asked, tmp_path) -> None:
+    table = tmp_path / "speech.tsv"
+    rng, lines = np.random.default_rng(0), ["id\tpath\tsplit\tspeaker"]
+    for speaker, split, number in product("abc", ("train", "dev", "test"), range(2)):
+        name = f"{speaker}-{split}-{number}"
+        soundfile.write(tmp_path / f"{name}.wav", 0.1 * rng.normal(size=16000), 16000)
+        lines.append(f"{name}\t{name}.wav\t{split}\t{speaker}")
+    told = dict(tasks=("voxceleb1",), upstreams=("streaming_wavlm_200ms",), source=str(table))
+    for count, expected in ((13, 1), (13, 0), (19, 1)):
+        table.write_text("\n".join(lines[:count]) + "\n")
+        shutil.rmtree(tmp_path / "out" / "corpora", ignore_errors=True)
+        fake = Fake()
+        make(asked(**told), Told(), replace(fake.tools(), prepare=prepare))
+        assert len(fake.calls) == expected
+    fake = Fake()
+    shutil.rmtree(tmp_path / "out" / "corpora")
+    make(asked(**{**told, "source": "embedded"}), Told(), replace(fake.tools(), prepare=prepare))
+    assert len(fake.calls) == 1
 
 
 def test_the_same_weights_in_another_file_or_folder_are_the_same_job(asked, tmp_path, checkpoint) -> None:

@@ -19,7 +19,7 @@ from ..feature_cache import FOLDER_VARIABLE, SIZE_VARIABLE
 from ..run import TaskResult
 from .estimate import seconds_left, words
 from .ledger import Ledger
-from .plan import FIRST_SEED, Group, Job, Request, config_digest
+from .plan import FIRST_SEED, Group, Job, Request, experiment_digest
 from .records import JobRecord, ScoreRecord
 from .search import best, dev_score
 from .upstreams import Upstream, twins
@@ -160,7 +160,7 @@ class Loop:
         self._show(f"{task}: preparing its corpus")
         try:
             prepared = self.tools.prepare(task, self.request.source, self.request.out / "corpora" / task)
-            config_digest(prepared.config)
+            experiment_digest(prepared.config)
         except Exception as error:  # one task's corpus is no reason to lose the others
             logger.debug("%s could not be prepared", task, exc_info=True)
             self.unprepared[task] = reason = _words(error)
@@ -179,7 +179,7 @@ class Loop:
     def _run_group(self, group: Group, config: Path) -> None:
         request = self.request
         digest = self.upstreams[group.upstream].digest
-        job = Job(group, FIRST_SEED, dict(request.override), digest, config_digest(config))
+        job = Job(group, FIRST_SEED, dict(request.override), digest, experiment_digest(config))
         self.chosen[group] = []
         seeds = range(FIRST_SEED, FIRST_SEED + request.seeds)
         if request.rates:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ..digests import config_digest, corpus_digest
+
 Heads = Literal["published", "causal"]
 HEADS: tuple[Heads, ...] = ("published", "causal")
 # S3PRL's own seed comes first, so that one seed gives what `superb run` gives.
@@ -101,7 +103,7 @@ class Job:
         seed: of the head and of the order of the data.
         override: config values that are changed, the learning rate included where one is tried.
         checkpoint: digest of the upstream's weights and config.
-        config: digest of the experiment's config.
+        config: digest of the experiment's config and its corpus.
     """
 
     group: Group
@@ -143,11 +145,11 @@ class Job:
         return ", ".join(parts)
 
 
-def config_digest(path: Path) -> str:
-    """Return a digest of an experiment's config that does not change when its folder is moved.
+def experiment_digest(config: Path) -> str:
+    """Return what changes with an experiment's config and its corpus, and not when these are moved.
 
     Args:
-        path: the file.
+        config: the file.
     """
-    text = path.read_text(encoding="utf-8").replace(str(path.parent.resolve()), "")
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    said = [config_digest(config), corpus_digest(config)]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]

@@ -63,7 +63,7 @@ class JobRecord:
         seed: of the training.
         rate: the learning rate that was tried, None for the config's own.
         checkpoint: digest of the upstream.
-        config: digest of the experiment's config.
+        config: digest of the experiment's config and its corpus.
         folder: where it ran, below the report's folder.
         status: whether it came to an end.
         reason: why it did not.
