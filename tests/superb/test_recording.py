@@ -1,11 +1,15 @@
-"""Measures that fail: on the clip, which is nobody's fault, or on what a head made of it, which is."""
+"""What is changed in S3PRL's experts: measures that fail, and seeds that do not count."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+import yaml
 
-from streaming_wavlm.superb.tasks.recording import WORST, _surviving
+from streaming_wavlm.superb.corpora import prepare
+from streaming_wavlm.superb.tasks import find_task
+from streaming_wavlm.superb.tasks.recording import DEFAULT_SEED, WORST, _surviving
 
 RATE = 16000
 
@@ -66,3 +70,26 @@ def test_a_measure_that_fails_takes_no_other_along() -> None:
     assert survive(mix, mix, mix, metrics_list=wanted) == dict.fromkeys(
         ("pesq", "stoi", "input_pesq", "input_stoi"), 1.5
     )
+
+
+def test_the_seed_counts_for_emotions_and_s3prls_own_changes_nothing(tmp_path, hub) -> None:
+    config = yaml.safe_load(prepare("emotion", "embedded", tmp_path / "corpus").config.read_text())
+    from s3prl.downstream.emotion.expert import DownstreamExpert
+
+    def made(seed: int) -> tuple[torch.Tensor, list[int]]:
+        torch.manual_seed(seed)
+        expert = DownstreamExpert(
+            upstream_dim=8, downstream_expert=config["downstream_expert"], expdir=str(tmp_path)
+        )
+        return expert.projector.weight.detach(), list(expert.dev_dataset.indices)
+
+    find_task("emotion").record()
+    (own, dev), (other, same_dev), (again, _) = made(DEFAULT_SEED), made(7), made(7)
+    assert dev == same_dev
+    assert not torch.equal(own, other)
+    assert torch.equal(other, again)
+    untouched = DownstreamExpert.__init__.__wrapped__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DownstreamExpert, "__init__", untouched)
+        assert torch.equal(made(DEFAULT_SEED)[0], own)
+        assert torch.equal(made(7)[0], own)

@@ -56,7 +56,9 @@ def folder_digest(folder: Path, place: Path) -> str:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
         if name not in (CORPUS_FILE, "config.yaml"):
-            digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes().replace(said, b"")).digest())
+            digest.update(
+                name.encode() + b"\0" + hashlib.sha256(path.read_bytes().replace(said, b"")).digest()
+            )
     return digest.hexdigest()[:16]
 
 

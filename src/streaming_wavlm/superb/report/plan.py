@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..digests import config_digest, corpus_digest
+from ..tasks.recording import DEFAULT_SEED
 
 Heads = Literal["published", "causal"]
 HEADS: tuple[Heads, ...] = ("published", "causal")
 # S3PRL's own seed comes first, so that one seed gives what `superb run` gives.
-FIRST_SEED = 1337
+FIRST_SEED = DEFAULT_SEED
 # The powers of ten that SUPERB allows and that heads of these tasks train with.
 RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 RATE_KEY = "config.optimizer.lr"
@@ -143,6 +145,23 @@ class Job:
         parts += [f"seed {self.seed}"]
         parts += [f"lr {self.rate:g}"] if self.rate is not None else []
         return ", ".join(parts)
+
+
+def overridden(config: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config with values changed, as S3PRL changes them.
+
+    Args:
+        config: of an experiment.
+        override: values by dotted keys that begin with ``config``.
+    """
+    changed = copy.deepcopy(dict(config))
+    for key, value in override.items():
+        first, *parents, last = key.split(".")
+        place = changed if first == "config" else {}
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return changed
 
 
 def experiment_digest(config: Path) -> str:

@@ -1,6 +1,7 @@
 """S3PRL's experts, made to write the numbers of single utterances, and to evaluate where they would stop.
 
-Each function changes a class of S3PRL's in memory, once; what training computes stays what it was.
+Each function changes a class of S3PRL's in memory, once; what training computes with S3PRL's own seed stays
+what it was.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..scores import write_table
 from ..scores.readers import errors
@@ -26,6 +28,8 @@ WORST = {"pesq": 1.0, "stoi": 0.0, "si_sdr": -30.0}
 # The x-vector needs 15 frames of 20 ms; one more, since a recording need not end with a frame.
 _SHORTEST = 16 * 320
 _LEAST = 1600
+# Of S3PRL's run_downstream.py.
+DEFAULT_SEED = 1337
 
 
 def record_phones() -> None:
@@ -149,6 +153,36 @@ def record_diarization() -> None:
         return (np.pad(wave, (0, max(0, _LEAST - len(wave)))), *labels)
 
     dataset._get_labeled_speech = long_enough
+
+
+def seed_emotion() -> None:
+    """Have the seed of a run count: S3PRL draws the dev split by another, and goes on with that one.
+
+    With its own default seed S3PRL is left as it is.
+    """
+    expert, new = _expert("emotion")
+    if not new:
+        return
+    module = importlib.import_module(expert.__module__)
+    init, split = expert.__init__, module.__dict__["random_split"]
+
+    @functools.wraps(init)
+    def seeded(self: Any, *args: Any, **kwargs: Any) -> None:
+        seed = torch.initial_seed()
+
+        def splitting(*parts: Any) -> Any:
+            found = split(*parts)
+            if seed != DEFAULT_SEED:
+                torch.manual_seed(seed)
+            return found
+
+        module.__dict__["random_split"] = splitting
+        try:
+            init(self, *args, **kwargs)
+        finally:
+            module.__dict__["random_split"] = split
+
+    expert.__init__ = seeded
 
 
 def record_enhancement() -> None:
