@@ -194,3 +194,13 @@ def test_a_recording_that_appears_is_another_corpus(tmp_path) -> None:
     (tmp_path / "away.wav").rename(tmp_path / "train-0.wav")
     with pytest.raises(SuperbError, match="was made with other settings"):
         prepare("emotion", table, tmp_path / "out")
+
+
+def test_a_recording_that_is_trained_on_and_tested_is_told(tmp_path) -> None:
+    rows = numbered({"train": 4, "dev": 2, "test": 2}, label="joy")
+    assert not any(
+        "too good" in note for note in prepare("emotion", manifest(tmp_path, rows), tmp_path / "a").notes
+    )
+    twice = [*rows, {"id": "again", "split": "test", "label": "joy", "path": "train-0.wav"}]
+    made = prepare("emotion", manifest(tmp_path, twice), tmp_path / "b")
+    assert made.notes[0].startswith("1 recordings of the test split are in another split, too")

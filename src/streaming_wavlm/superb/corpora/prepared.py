@@ -121,7 +121,10 @@ def _existing(folder: Path, identity: dict[str, Any], template: Path) -> Prepare
             f"{folder} exists and is not a corpus that this command made ({error}); give another --out"
         ) from error
     if not same:
-        raise SuperbError(f"{folder} was made with other settings; delete it or give another --out")
+        raise SuperbError(
+            f"{folder} was made with other settings, or its source has changed since; "
+            "delete it or give another --out"
+        )
     now = _stamp(folder.resolve(), template)
     if "content" not in facts:  # an earlier version made it
         facts["content"] = folder_digest(folder, Path(stamp["place"]))

@@ -90,7 +90,22 @@ def material(task: str, path: Path) -> Material:
     folds = tuple(sorted(named, key=_by_number))
     if not folds and (wrong := sorted({u.split or "(empty)" for u in (*utterances, *noises)} - set(SPLITS))):
         raise SuperbError(f"{path}: the split must be train, dev or test, got {', '.join(wrong)}")
-    return Material(tuple(utterances), tuple(noises), folds=folds)
+    return Material(
+        tuple(utterances), tuple(noises), folds=folds, notes=_heard_before(utterances, bool(folds))
+    )
+
+
+def _heard_before(utterances: list[Utterance], folds: bool) -> tuple[str, ...]:
+    """Return a warning if what is tested is trained on, too."""
+    places: dict[Path, set[str]] = defaultdict(set)
+    for utterance in utterances:
+        places[utterance.paths[0]].add(utterance.fold if folds else utterance.split)
+    several = [place for place in places.values() if len(place) > 1 and (folds or "test" in place)]
+    if not several:
+        return ()
+    return (
+        f"{len(several)} recordings of the test split are in another split, too: the figures are too good",
+    )
 
 
 def _dealt(utterances: list[Utterance]) -> list[Utterance]:
