@@ -73,3 +73,16 @@ def test_info_has_the_fields_of_torchaudio(path) -> None:
 def test_flac_keeps_its_own_encoding(tmp_path) -> None:
     audio_io.save(tmp_path / "b.flac", torch.zeros(1, 30), 16000)
     assert audio_io.info(tmp_path / "b.flac").bits_per_sample == 16
+
+
+def test_bytes_and_half_floats_are_taken_and_a_file_object_stays_where_it_is() -> None:
+    for wave in (torch.tensor([[0, 128, 255]], dtype=torch.uint8), torch.tensor([[0.5, -0.5]]).half()):
+        file = io.BytesIO()
+        audio_io.save(file, wave, 16000)
+        file.seek(0)
+        told = audio_io.info(file)
+        assert told.num_frames == wave.shape[1]
+        loaded, rate = audio_io.load(file)
+        expected = (wave.float() - 128) / 128 if wave.dtype == torch.uint8 else wave.float()
+        assert rate == 16000
+        assert torch.allclose(loaded, expected, atol=1e-4)

@@ -34,11 +34,23 @@ def test_on_an_old_stack_nothing_changes(monkeypatch) -> None:
     modules.append(sys.modules["torchaudio.sox_effects"])
     before = [dict(module.__dict__) for module in modules]
     real_load = torch.load
-    monkeypatch.setattr(torch, "load", lambda file: real_load(file, weights_only=False))
+    monkeypatch.setattr(torch, "load", lambda file, **_: real_load(file, weights_only=False))
     monkeypatch.setattr(torch.serialization, "add_safe_globals", None)
     compat.apply()
     assert [module.__dict__ for module in modules] == before
     assert torchaudio_repair.repaired() == ()
+
+
+def test_experiments_can_be_read_where_torch_loads_anything_by_default(python, tmp_path) -> None:
+    program = (
+        "import argparse, json, torch\n"
+        "from pathlib import Path\n"
+        "from streaming_wavlm.superb.experiments import load_experiment\n"
+        f"path = Path({str(tmp_path / 'states-1.ckpt')!r})\n"
+        "torch.save({'Args': argparse.Namespace(a=1), 'Config': {}}, path)\n"
+        "print(json.dumps(load_experiment(path)['Args'].a))"
+    )
+    assert python(program, env={"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}) == 1
 
 
 def test_a_new_torchaudio_gains_what_it_lost(monkeypatch, tmp_path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 from made_speech import burst, manifest, numbered, write
 
+from streaming_wavlm.errors import SuperbError
 from streaming_wavlm.superb.corpora import prepare
 from streaming_wavlm.superb.corpora.text import dictionary, normalised
 
@@ -155,3 +156,51 @@ def test_names_with_dots_spaces_and_doubles_stay_apart(tmp_path) -> None:
     assert np.array_equal(
         *(soundfile.read(path)[0] for path in sorted((tmp_path / "out").rglob("a_b*.wav"))[:2])
     )
+
+
+def test_a_name_with_the_mark_of_a_hash_stays_in_its_split(tmp_path, hub) -> None:
+    from s3prl.downstream.speech_commands.expert import split_dataset
+
+    counts = {"train": 12, "dev": 6, "test": 4}
+    rows = numbered(counts, label="marvin")
+    rows += [{**row, "id": f"{i % 3}x_nohash_{row['id']}", "label": "sheila"} for i, row in enumerate(rows)]
+    made = prepare("speech_commands", manifest(tmp_path, rows), tmp_path / "out")
+    train, dev = split_dataset(made.folder / "train")
+    assert len([path for name, path in train if name != "_silence_"]) == 24
+    assert len([path for name, path in dev if name != "_silence_"]) == 12
+
+
+def test_a_figure_of_one_fold_says_so_and_has_the_chance_of_that_fold(tmp_path) -> None:
+    rows = [
+        {"id": f"{fold}-{i}", "fold": f"f{fold}", "split": "", "label": "joy" if i < joys else "fear"}
+        for fold, joys in ((1, 2), (2, 3), (10, 3))
+        for i in range(4)
+    ]
+    made = prepare("emotion", manifest(tmp_path, rows), tmp_path / "out")
+    assert made.chance == 0.5
+    assert "fold 1 of 3" in made.notes[0]
+    tested = json.loads((made.folder / "meta_data" / "Session3" / "test_meta_data.json").read_text())
+    assert {row["path"].split("-")[0] for row in tested["meta_data"]} == {"wav/10"}
+    table = manifest(tmp_path, numbered({"train": 4, "dev": 2, "test": 2}, label="joy"))
+    plain = prepare("emotion", table, tmp_path / "plain")
+    assert "the dev split is trained on" in plain.notes[0]
+
+
+def test_a_recording_that_appears_is_another_corpus(tmp_path) -> None:
+    rows = numbered({"train": 4, "dev": 2, "test": 2}, label="joy")
+    table = manifest(tmp_path, rows)
+    (tmp_path / "train-0.wav").rename(tmp_path / "away.wav")
+    prepare("emotion", table, tmp_path / "out")
+    (tmp_path / "away.wav").rename(tmp_path / "train-0.wav")
+    with pytest.raises(SuperbError, match="was made with other settings"):
+        prepare("emotion", table, tmp_path / "out")
+
+
+def test_a_recording_that_is_trained_on_and_tested_is_told(tmp_path) -> None:
+    rows = numbered({"train": 4, "dev": 2, "test": 2}, label="joy")
+    assert not any(
+        "too good" in note for note in prepare("emotion", manifest(tmp_path, rows), tmp_path / "a").notes
+    )
+    twice = [*rows, {"id": "again", "split": "test", "label": "joy", "path": "train-0.wav"}]
+    made = prepare("emotion", manifest(tmp_path, twice), tmp_path / "b")
+    assert made.notes[0].startswith("1 recordings of the test split are in another split, too")

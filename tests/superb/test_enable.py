@@ -118,3 +118,15 @@ def test_a_write_that_fails_leaves_no_half_file(site, monkeypatch) -> None:
     with pytest.raises(SuperbError, match=r"disk full.*--site-dir"):
         enable(site)
     assert list(site.iterdir()) == []
+
+
+def test_an_older_hook_gives_way(site, python) -> None:
+    enable(site)
+    hook = site / "_streaming_wavlm_hook.py"
+    hook.write_text(hook.read_text().replace("VERSION = 2", "VERSION = 1"))
+    program = START + (
+        "import streaming_wavlm.superb\n"
+        "print(json.dumps([f.streaming_wavlm_version for f in sys.meta_path"
+        " if hasattr(f, 'streaming_wavlm_version')]))"
+    )
+    assert python(program, env={"SITE": str(site)}) == [2]

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import multiprocessing
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import nn
 from streaming_wavlm.errors import InputError, SuperbError
 from streaming_wavlm.superb import factories, feature_cache, feature_store
 from streaming_wavlm.superb.feature_cache import CachedUpstream, from_environment
+from streaming_wavlm.superb.feature_store import FeatureStore
 from streaming_wavlm.superb.upstream import UpstreamExpert
 from tiny import noise, tiny_model, worst
 
@@ -231,6 +233,26 @@ def test_what_nobody_uses_makes_room(tmp_path) -> None:
     assert len([path for path in left if path in old]) < 4
     assert any(path in old and np.load(path).shape[1] == 29 for path in left)
     assert sum(path.stat().st_size for path in left) <= used + 100
+
+
+def test_what_another_process_reads_makes_no_room(tmp_path, monkeypatch) -> None:
+    array = np.ones((1, 100, 25), np.float32)
+    size = array.nbytes + 256
+    old = FeatureStore(tmp_path, 4 * size)
+    for key in "abc":
+        old.write("x", key, array)
+        old.read("x", key, array.shape)
+    past = time.time() - 1000.0
+    for path in tmp_path.glob("*/*/*.npy"):
+        os.utime(path, (past, past))
+    monkeypatch.setattr(feature_store, "_MARK_SECONDS", 0.0)
+    old.read("x", "a", array.shape)  # as it does in every epoch
+    new = FeatureStore(tmp_path, 4 * size)
+    monkeypatch.setattr(new, "_began", time.time() - 500.0)
+    for key in "defg":
+        new.write("x", key, array)
+    assert old.read("x", "a", array.shape) is not None
+    assert old.read("x", "b", array.shape) is None
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path, caplog) -> None:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import product
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from report_fakes import STREAMING, Fake, Told, request
 
 from streaming_wavlm.errors import CheckpointNotFoundError, SuperbError
 from streaming_wavlm.files import replacing
+from streaming_wavlm.superb.corpora import prepare
 from streaming_wavlm.superb.report import ledger, make
 from streaming_wavlm.superb.report.estimate import seconds_left, words
 from streaming_wavlm.superb.report.ledger import Ledger
@@ -209,6 +215,26 @@ def test_another_checkpoint_config_override_or_head_is_another_job(asked, tmp_pa
     assert back.calls == []
 
 
+def test_another_corpus_under_the_same_config_is_another_job(asked, tmp_path) -> None:
+    table = tmp_path / "speech.tsv"
+    rng, lines = np.random.default_rng(0), ["id\tpath\tsplit\tspeaker"]
+    for speaker, split, number in product("abc", ("train", "dev", "test"), range(2)):
+        name = f"{speaker}-{split}-{number}"
+        soundfile.write(tmp_path / f"{name}.wav", 0.1 * rng.normal(size=16000), 16000)
+        lines.append(f"{name}\t{name}.wav\t{split}\t{speaker}")
+    told = {"tasks": ("voxceleb1",), "upstreams": ("streaming_wavlm_200ms",), "source": str(table)}
+    for count, expected in ((13, 1), (13, 0), (19, 1)):
+        table.write_text("\n".join(lines[:count]) + "\n")
+        shutil.rmtree(tmp_path / "out" / "corpora", ignore_errors=True)
+        fake = Fake()
+        make(asked(**told), Told(), replace(fake.tools(), prepare=prepare))
+        assert len(fake.calls) == expected
+    fake = Fake()
+    shutil.rmtree(tmp_path / "out" / "corpora")
+    make(asked(**{**told, "source": "embedded"}), Told(), replace(fake.tools(), prepare=prepare))
+    assert len(fake.calls) == 1
+
+
 def test_the_same_weights_in_another_file_or_folder_are_the_same_job(asked, tmp_path, checkpoint) -> None:
     make(asked(), Told(), Fake().tools())
     copy = tmp_path / "copy.pt"
@@ -248,8 +274,49 @@ def test_a_rate_that_fails_does_not_end_the_search(asked) -> None:
 
     fake = Fake(dev=lambda rate: rate, trouble=fails)
     outcome = make(asked(tasks=("voxceleb1",), rates=(1e-1, 1e-2, 1e-3)), Told(), fake.tools())
+    report = (asked().out / "report.md").read_text()
+    assert "0.01 (0.01)" in report
+    # The table has a winner, and what failed is told all the same.
+    assert len(outcome.failed) == 2
+    assert "learning rate 0.1" in report
+    assert "the loss is not finite" in report
+
+
+def test_a_rate_that_was_trained_before_takes_part_in_the_search(asked) -> None:
+    fake = Fake(dev=lambda rate: rate)
+    plain = {"tasks": ("voxceleb1",), "upstreams": ("streaming_wavlm_200ms",)}
+    make(asked(**plain, override={"config.optimizer.lr": 1e-1}), Told(), fake.tools())
+    outcome = make(asked(**plain, rates=(1e-1, 1e-2)), Told(), fake.tools())
+    assert len(fake.calls) == 2
     assert outcome.failed == ()
-    assert "0.01 (0.01)" in (asked().out / "report.md").read_text()
+    assert "| SID | 0.1 (0.1) |" in (asked().out / "report.md").read_text()
+
+
+def test_a_rate_of_before_whose_training_is_gone_is_told_and_its_score_stays(asked) -> None:
+    fake = Fake(dev=lambda rate: rate)
+    plain = {"tasks": ("voxceleb1",), "upstreams": ("streaming_wavlm_200ms",)}
+    make(asked(**plain, override={"config.optimizer.lr": 1e-1}), Told(), fake.tools())
+    shutil.rmtree(asked().out / "jobs")
+    outcome = make(asked(**plain, rates=(1e-1, 1e-2)), Told(), fake.tools())
+    assert len(outcome.failed) == 1
+    assert make(asked(**plain, override={"config.optimizer.lr": 1e-1}), Told(), fake.tools()).failed == ()
+    assert len(fake.calls) == 2
+
+
+def test_what_failed_under_two_names_is_told_once(asked) -> None:
+    def fails(task, upstream, options):
+        raise SuperbError("no")
+
+    names = ("streaming_wavlm", "streaming_wavlm_400ms")
+    outcome = make(asked(tasks=("voxceleb1",), upstreams=names), Told(), Fake(trouble=fails).tools())
+    assert len(outcome.failed) == 1
+
+
+def test_results_of_another_format_are_not_called_damaged(asked) -> None:
+    asked().out.mkdir()
+    (asked().out / "results.json").write_text('{"format": 99, "jobs": [{"new": 1}]}')
+    with pytest.raises(SuperbError, match="has format 99, this version reads 1"):
+        make(asked(), Told(), Fake().tools())
 
 
 def test_a_search_without_a_dev_score_fails_with_a_reason(asked) -> None:

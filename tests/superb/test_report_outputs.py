@@ -10,7 +10,7 @@ import torch
 from report_fakes import STREAMING, Fake, Told, request
 
 from streaming_wavlm.loading import random_model
-from streaming_wavlm.superb.report import curve, heat_map, make
+from streaming_wavlm.superb.report import curve, heat_map, loop, make
 from streaming_wavlm.superb.report.records import JobRecord, ScoreRecord
 from streaming_wavlm.superb.report.summary import Cell, Column, Mean, Summary, cell
 from streaming_wavlm.superb.report.upstreams import Upstream, describe
@@ -132,6 +132,28 @@ def test_the_report_says_what_figures_mean(report, checkpoint) -> None:
     assert f"torch {torch.__version__}" in text
     assert f"`{describe(STREAMING[0], str(checkpoint)).digest}`" in text
     assert "## What failed" not in text
+
+
+def test_results_are_those_of_the_versions_that_made_them(report, monkeypatch) -> None:
+    report(tasks=("voxceleb1",))
+    monkeypatch.setattr(loop, "versions", lambda: {"torch": "9.9"})
+    assert "torch 9.9" not in report(tasks=("voxceleb1",))
+    assert f"torch {torch.__version__} and 9.9" in report(tasks=("voxceleb1", "asr"))
+
+
+def test_the_latency_of_a_causal_head_is_added(report, monkeypatch) -> None:
+    drawn = {}
+    draw = curve._curve
+
+    def drawing(axes, points, shift, colour, mark):
+        drawn[mark] = points
+        return draw(axes, points, shift, colour, mark)
+
+    monkeypatch.setattr(curve, "_curve", drawing)
+    table = rows(report(tasks=("sv_voxceleb1",), heads=("published", "causal")))
+    assert table["ASV speaker verification (`sv_voxceleb1`)"][-1] == "100 ms"
+    published, causal = drawn.values()
+    assert [ms for ms, _ in causal] == [ms + 100 for ms, _ in published]
 
 
 def test_random_weights_are_called_random_and_others_are_not(report, tmp_path) -> None:

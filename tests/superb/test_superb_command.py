@@ -123,6 +123,21 @@ def test_a_past_experiment_decides_all_but_the_device(experiment) -> None:
     assert command.read(["-m", "evaluate", "-e", str(experiment / "states-9.ckpt")]).config == {"step": 9}
 
 
+def test_an_experiment_goes_on_where_it_is(experiment, elsewhere, monkeypatch) -> None:
+    argv = ["-m", "evaluate", "-e", str(experiment)]
+    assert "-o" not in command.read(argv).added
+    moved = elsewhere / "it's, = moved"
+    experiment.rename(moved)
+    monkeypatch.chdir(moved)
+    for past in (moved, moved / "states-9.ckpt", "."):
+        found = command.read(["-m", "evaluate", "-e", str(past), "-o", "config.step=3"])
+        assert found.args.expdir == str(moved)
+        assert found.config == {"step": 3}
+    mine = command.read([*argv[:3], str(moved), "-o", "args.expdir='mine'"])
+    assert mine.args.expdir == "mine"
+    assert "-o" not in mine.added
+
+
 def test_auto_resume_goes_on_with_what_is_there_and_else_begins(experiment) -> None:
     assert command.read([*TRAIN, "-a"]).config == {"step": 10}
     assert command.read([*TRAIN[:-1], "new", "-a"]).config["runner"]["total_steps"] == 200_000

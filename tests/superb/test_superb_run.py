@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 
 from streaming_wavlm.errors import SuperbError
 from streaming_wavlm.superb import run
+from streaming_wavlm.superb.corpora import prepare
 from streaming_wavlm.superb.run import run_task
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +70,22 @@ def test_training_goes_on_where_it_ended_from_the_root_of_a_checkout(trained) ->
     assert done.returncode == 0, done.stderr
     assert "Loading Optimizer weights from the previous experiment" in done.stdout
     assert (trained.folder / "states-4.ckpt").is_file()
+
+
+def test_an_evaluation_from_elsewhere_writes_into_the_folder_that_it_evaluates(trained, tmp_path) -> None:
+    moved = tmp_path / "moved, or = not"
+    shutil.copytree(trained.folder, moved)
+    for stale in moved.glob("test_*"):
+        stale.unlink()
+    before = sorted(trained.folder.iterdir())
+    code = "from streaming_wavlm.superb import launcher; import sys; sys.exit(launcher.launch(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "-m", "evaluate", "-e", moved.name, "--device", "cpu"],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (moved / "test_predict.txt").is_file()
+    assert sorted(trained.folder.iterdir()) == before
 
 
 def test_a_failure_tells_what_was_said_last(tmp_path) -> None:
@@ -168,6 +186,33 @@ def test_checkpoints_and_configs_are_told_apart_by_what_they_hold(commands, tmp_
     moved.write_bytes(b"2")
     with pytest.raises(SuperbError, match="another ckpt"):
         again(tmp_path, config=config, ckpt=moved)
+
+
+def test_another_corpus_or_another_content_of_a_folder_of_weights_is_another_experiment(
+    commands, tmp_path
+) -> None:
+    config = prepare("voxceleb1", "embedded", tmp_path / "corpus").config
+    weights = tmp_path / "student"
+    weights.mkdir()
+    (weights / "model.safetensors").write_bytes(b"1")
+    again(tmp_path, config=config, ckpt=weights)
+    again(tmp_path, config=config, ckpt=weights)
+    (weights / "model.safetensors").write_bytes(b"2")
+    with pytest.raises(SuperbError, match="another ckpt"):
+        again(tmp_path, config=config, ckpt=weights)
+    (weights / "model.safetensors").write_bytes(b"1")
+    facts = config.parent / "prepared.json"
+    facts.write_text(facts.read_text().replace('"content": "', '"content": "another '))
+    with pytest.raises(SuperbError, match="another corpus"):
+        again(tmp_path, config=config, ckpt=weights)
+
+
+def test_the_folder_is_told_whole_so_that_it_is_the_same_from_anywhere(
+    commands, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path.parent)
+    again(Path(tmp_path.name))
+    assert str(tmp_path) in commands[0]
 
 
 def test_checkpoints_of_others_are_not_gone_on_with(commands, tmp_path) -> None:

@@ -10,7 +10,7 @@ from streaming_wavlm.superb.scores import Metric, Score, read_table, write_table
 from streaming_wavlm.superb.scores.diarization import diarization, read_turns, turns
 from streaming_wavlm.superb.scores.readers import accuracy, enhancement, errors, transcripts
 from streaming_wavlm.superb.scores.score import mean, mean_percent, percentage
-from streaming_wavlm.superb.scores.verification import equal_error_rate
+from streaming_wavlm.superb.scores.verification import equal_error_rate, other_speakers, with_speakers
 
 RATE = Metric("rate", "%", False)
 
@@ -68,6 +68,52 @@ def test_the_equal_error_rate_is_s3prls(hub) -> None:
         scores = np.round(rng.normal(labels, 1), 1)  # with ties
         ours = equal_error_rate(np.stack([labels, scores], axis=1).astype(float))
         assert ours == pytest.approx(100 * EER(labels, scores)[0], abs=1e-6)
+
+
+def test_a_trial_that_counts_twice_is_two_trials() -> None:
+    rng = np.random.default_rng(0)
+    units = np.stack([rng.integers(0, 2, 60), np.round(rng.normal(size=60), 1), *np.zeros((2, 60))], axis=1)
+    times = rng.integers(0, 4, 60)
+    counted = np.concatenate([units, times[:, None].astype(float)], axis=1)
+    assert equal_error_rate(counted) == pytest.approx(equal_error_rate(np.repeat(units, times, axis=0)))
+    assert equal_error_rate(counted) != pytest.approx(equal_error_rate(units))
+
+
+def test_recordings_are_of_one_speaker_where_trials_say_so() -> None:
+    trials = [(1, 0, 1), (1, 2, 1), (0, 2, 3), (1, 4, 3), (0, 5, 0)]
+    units = np.array([(same, 0.1 * i, first, second) for i, (same, first, second) in enumerate(trials)])
+    found = with_speakers(units)
+    assert found[:, 2:].tolist() == [[0, 0], [0, 0], [0, 1], [1, 1], [2, 0]]
+    assert (found[:, :2] == units[:, :2]).all()
+    drawn = other_speakers(found, np.random.default_rng(3))
+    pairs = [tuple(map(int, row)) for row in drawn[:, 2:4]]
+    times = dict(zip(pairs, drawn[:, 4], strict=True))
+    counts = [times[0, 0], times[1, 1]]
+    assert sum(counts) <= 3
+    assert times[0, 1] == counts[0] * counts[1]
+    assert times[2, 0] == counts[0] * (3 - sum(counts))
+
+
+def test_the_interval_of_verification_holds_the_truth_where_one_over_trials_does_not() -> None:
+    speakers, each = 10, 6
+    rng = np.random.default_rng(0)
+
+    def trials(speakers: int) -> np.ndarray:
+        voices = rng.normal(size=(speakers, 1, 12)) + 1.05 * rng.normal(size=(speakers, each, 12))
+        voices = voices.reshape(-1, 12) / np.linalg.norm(voices.reshape(-1, 12), axis=1, keepdims=True)
+        first, second = np.triu_indices(speakers * each, 1)
+        same = first // each == second // each
+        return np.stack([same, (voices @ voices.T)[first, second], first, second], axis=1)
+
+    truth = equal_error_rate(trials(300))
+    held = {"speakers": 0, "trials": 0}
+    for _ in range(60):
+        units = with_speakers(trials(speakers))
+        for kind, draw in (("speakers", {"draw": other_speakers}), ("trials", {})):
+            low, high = Score.of(RATE, units, equal_error_rate, **draw).interval(draws=100)
+            held[kind] += low <= truth <= high
+    assert held["speakers"] >= 50
+    assert held["trials"] <= 40
 
 
 def test_errors_are_insertions_deletions_and_substitutions() -> None:

@@ -185,8 +185,11 @@ def _override(given: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for item in (part for words in given for part in words.split(",,")):
         key, sign, value = item.partition("=")
-        if not (key.strip() and sign):
-            raise SuperbError(f"-o takes KEY=VALUE, such as config.runner.total_steps=100, got {item!r}")
+        if not (key.strip().startswith("config.") and sign):
+            raise SuperbError(
+                "-o takes KEY=VALUE with a key that begins with config., such as "
+                f"config.runner.total_steps=100, got {item!r}"
+            )
         try:
             found[key.strip()] = ast.literal_eval(value.strip())
         except (ValueError, SyntaxError):

@@ -46,7 +46,7 @@ def load(
     """
     source = str(uri) if isinstance(uri, str | Path) else uri
     dtype = "float32"
-    if not normalize and soundfile.info(source).subtype == "PCM_16":
+    if not normalize and _info(source).subtype == "PCM_16":
         dtype = "int16"
     data, rate = soundfile.read(
         source, frames=num_frames, start=frame_offset, dtype=dtype, always_2d=True
@@ -77,10 +77,16 @@ def save(
         bits_per_sample: 8, 16, 24, 32 or 64.
     """
     wave = src.detach().cpu()
+    if wave.dtype == torch.uint8:  # silence is at 128
+        wave = (wave.to(torch.int16) - 128) << 8
+        encoding, bits_per_sample = encoding or "PCM_U", bits_per_sample or 8
+    elif wave.dtype in (torch.float16, torch.bfloat16):
+        wave = wave.float()
     if wave.dim() == 2 and channels_first:
         wave = wave.T
-    target = str(uri) if isinstance(uri, str | Path) else uri
-    container = (format or Path(str(uri)).suffix.removeprefix(".")).upper() or None
+    named = isinstance(uri, str | Path)
+    target = str(uri) if named else uri
+    container = (format or (Path(uri).suffix.removeprefix(".") if named else "wav")).upper() or None
     # Files of float audio are float files, as torchaudio's are, where the container has such a kind.
     subtype = _subtype(encoding, bits_per_sample)
     if subtype is None and container == "WAV" and wave.is_floating_point():
@@ -90,13 +96,22 @@ def save(
 
 def info(uri: Any, *_ignored: Any, **_also_ignored: Any) -> AudioMetaData:
     """Return what is known of a file without decoding it."""
-    found = soundfile.info(str(uri) if isinstance(uri, str | Path) else uri)
+    found = _info(str(uri) if isinstance(uri, str | Path) else uri)
     encoding = {"PCM_U8": "PCM_U", "FLOAT": "PCM_F", "DOUBLE": "PCM_F"}.get(found.subtype)
     if encoding is None:
         encoding = "PCM_S" if found.subtype in _BITS else found.subtype
     return AudioMetaData(
         found.samplerate, found.frames, found.channels, _BITS.get(found.subtype, 0), encoding
     )
+
+
+def _info(source: Any) -> Any:
+    """Return what soundfile knows of a file, and leave a file object where it was."""
+    place = source.tell() if hasattr(source, "tell") else None
+    found = soundfile.info(source)
+    if place is not None:
+        source.seek(place)
+    return found
 
 
 def _subtype(encoding: str | None, bits: int | None) -> str | None:

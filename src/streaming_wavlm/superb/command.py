@@ -66,6 +66,7 @@ def read(argv: Sequence[str]) -> Experiment:
         kept = {name: getattr(args, name) for name in _OF_THE_COMMAND}
         args = argparse.Namespace(**{**vars(args), **vars(saved["Args"]), **kept})
         config = saved["Config"]
+        added += _where_it_is(args, Path(past))
     else:
         _require_options(args)
         if args.config is None and not _s3prl_default(args.downstream).is_file():
@@ -189,6 +190,22 @@ def _require_options(args: argparse.Namespace) -> None:
     ):
         if not value:
             raise SuperbError(f"{option} is missing: {why}; -e FOLDER goes on with an experiment instead")
+
+
+def _where_it_is(args: argparse.Namespace, past: Path) -> list[str]:
+    """Have an experiment go on in the folder that it is in.
+
+    S3PRL keeps the path that it was begun with, which from another working directory, or once the folder was
+    moved, is another place.
+    """
+    folder = (past if past.is_dir() else past.parent).resolve()
+    given = [] if args.override is None or args.override.lower() == "none" else [args.override]
+    if Path(args.expdir).resolve() == folder or any("args.expdir" in text for text in given):
+        return []
+    # Two characters part the options of -o, also inside of quotes.
+    path = repr(str(folder)).replace("=", r"\x3d").replace(",", r"\x2c")
+    args.override = ",,".join([*given, f"args.expdir={path}"])
+    return ["-o", args.override]
 
 
 def _s3prl_default(task: str) -> Path:

@@ -80,7 +80,7 @@ def allow_experiments() -> None:
     torch.save(argparse.Namespace(), buffer)
     buffer.seek(0)
     try:
-        torch.load(buffer)
+        torch.load(buffer, weights_only=True)
     except pickle.UnpicklingError:
         torch.serialization.add_safe_globals([argparse.Namespace])
 

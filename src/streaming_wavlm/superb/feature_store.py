@@ -21,6 +21,8 @@ Array = npt.NDArray[np.float32]
 _RECOUNT = 256
 _CHECKSUM_BYTES = 4
 _STALE_SECONDS = 3600.0
+# A file that is read counts as in use for so long, and is marked anew after a part of that.
+_IN_USE_SECONDS, _MARK_SECONDS = 1800.0, 300.0
 
 
 class FeatureStore:
@@ -28,7 +30,7 @@ class FeatureStore:
 
     A file is a ``.npy`` with a checksum behind it, ``folder/IDENTITY/KE/KEY.npy``. Any number of processes
     may read and write at once: a file appears whole. When the folder is full, what nobody has used since
-    before this process began makes room; what this process uses never does, because epochs pass over the
+    some time before this process began makes room; what is in use never does, because epochs pass over the
     recordings in turn and the oldest is what comes next. When that is not enough, nothing more is stored.
 
     Args:
@@ -40,9 +42,10 @@ class FeatureStore:
         self.folder = folder
         self.max_bytes = max_bytes
         self.storing = True
-        self._checked: set[Path] = set()
-        # File systems tell the time a few milliseconds late.
-        self._began = time.time() - 1.0
+        # When each file was last marked as used.
+        self._checked: dict[Path, float] = {}
+        # An epoch may take a while, and a file that another process uses is marked once in a while.
+        self._began = time.time() - _IN_USE_SECONDS
         self._since_count = 0
         self._bytes = self._count()
 
@@ -64,9 +67,10 @@ class FeatureStore:
                     file.seek(-_CHECKSUM_BYTES, os.SEEK_END)
                     if file.read() != _checksum(found):
                         raise ValueError("its checksum is wrong")
+            if time.time() - self._checked.get(path, 0.0) > _MARK_SECONDS:
                 with contextlib.suppress(OSError):  # the folder may be somebody else's
                     os.utime(path)
-                self._checked.add(path)
+                self._checked[path] = time.time()
         except FileNotFoundError:
             return None
         except (OSError, ValueError, EOFError) as error:
@@ -104,7 +108,7 @@ class FeatureStore:
         except OSError as error:
             self._stop(str(error))
         else:
-            self._checked.discard(path)
+            self._checked.pop(path, None)
 
     def _path(self, identity: str, key: str) -> Path:
         return self.folder / identity / key[:2] / f"{key}.npy"
@@ -137,8 +141,9 @@ class FeatureStore:
             if self._bytes <= wanted:
                 return
             if used < limit:
-                path.unlink(missing_ok=True)
-                self._bytes -= taken
+                with contextlib.suppress(PermissionError):  # the file may be somebody else's
+                    path.unlink(missing_ok=True)
+                    self._bytes -= taken
 
 
 def _checksum(array: Array) -> bytes:

@@ -84,6 +84,10 @@ def _repair(name: str) -> Any:
 
 
 def install() -> None:
-    """Put the hook first among Python's finders, once."""
-    if not any(hasattr(finder, "streaming_wavlm_version") for finder in sys.meta_path):
-        sys.meta_path.insert(0, Finder())
+    """Put the hook first among Python's finders, once; it takes the place of an older one."""
+    there = [finder for finder in sys.meta_path if hasattr(finder, "streaming_wavlm_version")]
+    if any(finder.streaming_wavlm_version >= VERSION for finder in there):
+        return
+    for finder in there:
+        sys.meta_path.remove(finder)
+    sys.meta_path.insert(0, Finder())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +19,7 @@ import yaml
 
 from ..errors import SuperbError
 from ..files import replacing
+from .digests import checkpoint_digest, config_digest, corpus_digest
 from .experiments import is_whole, layer_weights, states
 from .orphans import PARENT_VARIABLE
 from .scores import Score
@@ -105,7 +106,7 @@ def run_task(
     """
     if task not in TASKS:
         raise SuperbError(f"no score is read from the task {task!r} here; there are {', '.join(TASKS)}")
-    known, folder = TASKS[task], Path(folder)
+    known, folder = TASKS[task], Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     train = ["-m", "train", "-d", task, "-u", upstream, "-c", str(config), "-p", str(folder)]
     train += ["-k", str(ckpt)] if ckpt is not None else []
@@ -118,9 +119,10 @@ def run_task(
     identity = {
         "task": task,
         "upstream": upstream,
-        "config": _content(config),
-        "ckpt": _content(ckpt),
-        "model_config": _content(model_config),
+        "config": _said(config),
+        "corpus": corpus_digest(Path(config)),
+        "ckpt": None if ckpt is None else checkpoint_digest(ckpt),
+        "model_config": _said(model_config),
         "override": {key: repr(value) for key, value in (override or {}).items()},
         "heads": heads,
         "seed": seed,
@@ -181,19 +183,13 @@ def _ready_to_go_on(folder: Path, task: Task) -> bool:
     return False
 
 
-def _content(file: str | os.PathLike[str] | None) -> str | None:
-    """Return what tells the content of a file from others: what it says, not where it is."""
-    if file is None or not Path(file).is_file():
-        return None if file is None else str(file)
-    path = Path(file)
-    if path.suffix in (".yaml", ".yml"):
-        try:
-            said = json.dumps(yaml.safe_load(path.read_text(encoding="utf-8")), sort_keys=True, default=str)
-        except (UnicodeDecodeError, yaml.YAMLError):
-            return str(file)  # whoever reads it next says what is wrong
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
-    with path.open("rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()[:16]
+def _said(config: str | os.PathLike[str] | None) -> str | None:
+    if config is None:
+        return None
+    try:
+        return config_digest(Path(config))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return str(config)  # whoever reads it next says what is wrong
 
 
 def _run(
@@ -236,7 +232,9 @@ def _ended(process: subprocess.Popen[bytes], stop: threading.Event | None) -> in
             except subprocess.TimeoutExpired:
                 if stop.is_set():
                     os.killpg(process.pid, signal.SIGTERM)  # it leads a group, with its workers
-                    return process.wait(_LAST_SECONDS)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        return process.wait(_LAST_SECONDS)
+                    return -signal.SIGKILL
     finally:
         if process.poll() is None:
             process.kill()

@@ -14,11 +14,11 @@ from typing import Any
 
 from ...errors import SuperbError
 from ...files import replacing
+from ..digests import CORPUS_FILE, folder_digest
 from .plan import plan_for
 from .template import fingerprint, read_template, template_path, write_config
 from .workshop import Workshop
 
-_MANIFEST = "prepared.json"
 _FORMAT = 2
 
 
@@ -87,7 +87,9 @@ def prepare(
         )
         facts = {key: value for key, value in asdict(prepared).items() if key != "folder"}
         write_config(template, layout.paths, making, final)
-        _write_facts(making, {**identity, **facts, "paths": layout.paths, **_stamp(final, template)})
+        content = folder_digest(making, final)
+        facts |= {"content": content, "paths": layout.paths}
+        _write_facts(making, {**identity, **facts, **_stamp(final, template)})
     return prepared
 
 
@@ -97,13 +99,13 @@ def _stamp(final: Path, template: Path) -> dict[str, str]:
 
 
 def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
-    with replacing(folder / _MANIFEST) as temporary:
+    with replacing(folder / CORPUS_FILE) as temporary:
         temporary.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _existing(folder: Path, identity: dict[str, Any], template: Path) -> Prepared:
     try:
-        facts = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        facts = json.loads((folder / CORPUS_FILE).read_text(encoding="utf-8"))
         same = {key: facts[key] for key in identity} == identity
         found = Prepared(
             folder,
@@ -119,8 +121,14 @@ def _existing(folder: Path, identity: dict[str, Any], template: Path) -> Prepare
             f"{folder} exists and is not a corpus that this command made ({error}); give another --out"
         ) from error
     if not same:
-        raise SuperbError(f"{folder} was made with other settings; delete it or give another --out")
+        raise SuperbError(
+            f"{folder} was made with other settings, or its source has changed since; "
+            "delete it or give another --out"
+        )
     now = _stamp(folder.resolve(), template)
+    if "content" not in facts:  # an earlier version made it
+        facts["content"] = folder_digest(folder, Path(stamp["place"]))
+        _write_facts(folder, facts)
     if stamp != now or not found.config.is_file():
         write_config(template, paths, folder, folder.resolve())
         _write_facts(folder, {**facts, **now})

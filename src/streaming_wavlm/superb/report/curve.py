@@ -86,11 +86,11 @@ def _panel(axes: Axes, summary: Summary, task: str, told: TaskWords) -> dict[str
     shown: dict[str, Any] = {}
     both = len({column.heads for column in summary.columns}) > 1
     for heads, (colour, mark, label) in _STYLES.items():
-        curve = [(c.upstream.latency_ms, s) for c, s in points if c.heads == heads and c.upstream.latency_ms]
+        curve = [(ms, s) for c, s in points if c.heads == heads and (ms := summary.latency_ms(task, c))]
         if curve:
             shift = 1.0 if not both else (1 / _DODGE if heads == "published" else _DODGE)
             shown[label] = _curve(axes, curve, shift, colour, mark)
-    latencies = [c.upstream.latency_ms / 1000 for c in summary.columns if c.upstream.latency_ms]
+    latencies = [ms / 1000 for c in summary.columns if (ms := summary.latency_ms(task, c))]
     right = _time_axis(axes, latencies)
     others = [(c, s) for c, s in points if c.upstream.latency_ms is None]
     for column, score in others:

@@ -92,7 +92,7 @@ class Ledger:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             known = values.pop("format")
-            records = [JobRecord.from_json(job) for job in values.pop("jobs")]
+            records = [JobRecord.from_json(job) for job in values.pop("jobs")] if known == _FORMAT else []
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise SuperbError(
                 f"{path} is no file of results, or is damaged ({error}); delete it, or give another --out"

@@ -13,16 +13,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import yaml
+
 from ...errors import StreamingWavLMError, SuperbError
+from .. import heads
 from ..corpora import Prepared
 from ..feature_cache import FOLDER_VARIABLE, SIZE_VARIABLE
 from ..run import TaskResult
 from .estimate import seconds_left, words
 from .ledger import Ledger
-from .plan import FIRST_SEED, Group, Job, Request, config_digest
+from .plan import FIRST_SEED, Group, Job, Request, experiment_digest, overridden
 from .records import JobRecord, ScoreRecord
 from .search import best, dev_score
 from .upstreams import Upstream, twins
+from .versions import versions
 
 logger = logging.getLogger(__name__)
 _REASON_LINES = 15
@@ -160,7 +164,7 @@ class Loop:
         self._show(f"{task}: preparing its corpus")
         try:
             prepared = self.tools.prepare(task, self.request.source, self.request.out / "corpora" / task)
-            config_digest(prepared.config)
+            experiment_digest(prepared.config)
         except Exception as error:  # one task's corpus is no reason to lose the others
             logger.debug("%s could not be prepared", task, exc_info=True)
             self.unprepared[task] = reason = _words(error)
@@ -172,14 +176,22 @@ class Loop:
             "skipped": dict(prepared.skipped),
             "chance": prepared.chance,
             "notes": list(prepared.notes),
+            "causal_ms": self._causal_ms(task, prepared.config),
         }
         self.ledger.tell(corpora=corpora)
         return Path(prepared.config)
 
+    def _causal_ms(self, task: str, config: Path) -> float | None:
+        """Return what a causal head of the task adds to an upstream's latency."""
+        if "causal" not in self.request.heads:
+            return None
+        said = yaml.safe_load(config.read_text(encoding="utf-8"))
+        return heads.latency_ms(task, "causal", overridden(said, self.request.override))
+
     def _run_group(self, group: Group, config: Path) -> None:
         request = self.request
         digest = self.upstreams[group.upstream].digest
-        job = Job(group, FIRST_SEED, dict(request.override), digest, config_digest(config))
+        job = Job(group, FIRST_SEED, dict(request.override), digest, experiment_digest(config))
         self.chosen[group] = []
         seeds = range(FIRST_SEED, FIRST_SEED + request.seeds)
         if request.rates:
@@ -200,10 +212,21 @@ class Loop:
             self._show(str(job))
             record = self._attempt(job, config)
             self.ledger.add(record)
-            if not record.done:
-                self.progress.say(f"{job} failed: {record.reason.splitlines()[-1]}")
+        elif self.request.rates and record.dev is None:  # it was trained for a report without a search
+            record = self._compared(record)
+        if not record.done:
+            self.progress.say(f"{job} failed: {record.reason.splitlines()[-1]}")
         self._waiting.remove(job.group)
         return record
+
+    def _compared(self, record: JobRecord) -> JobRecord:
+        """Return the record with its score on the dev split; as it is it stays for reports without."""
+        try:
+            found = replace(record, dev=dev_score(record.task, self.request.out / record.folder))
+        except SuperbError as error:  # its folder may be gone
+            return replace(record, status="failed", reason=_words(error))
+        self.ledger.add(found)
+        return found
 
     def _attempt(self, job: Job, config: Path) -> JobRecord:
         request, group = self.request, job.group
@@ -211,7 +234,7 @@ class Loop:
         folder = request.out / job.folder
         record = JobRecord(
             job.key, group.task, group.upstream, group.heads, job.seed, job.rate, job.checkpoint, job.config,
-            job.folder.as_posix(), "failed",
+            job.folder.as_posix(), "failed", versions=versions(),
         )  # fmt: skip
         begin = time.perf_counter()
         try:

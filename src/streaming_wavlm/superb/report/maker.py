@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +22,12 @@ from .loop import Loop, Progress, Tools
 from .plan import Request
 from .summary import Summary, summarise
 from .upstreams import Upstream, describe
+from .versions import versions
 from .wording import TaskWords
 
 REPORT_FILE = "report.md"
 CURVE_FILE, LAYERS_FILE = "latency.png", "layers.png"
 _PICTURES = {CURVE_FILE: "Quality against latency", LAYERS_FILE: "Learned weights of the layers"}
-_VERSIONS = ("streaming-wavlm", "s3prl", "torch")
 
 
 @dataclass(frozen=True)
@@ -116,12 +114,6 @@ def _check(request: Request) -> None:
 
 
 def _made(request: Request) -> dict[str, Any]:
-    versions = {"Python": platform.python_version()}
-    for name in _VERSIONS:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
     device = request.device or ("cuda" if torch.cuda.is_available() else "cpu")
     return {
         "command": request.command,
@@ -132,7 +124,7 @@ def _made(request: Request) -> dict[str, Any]:
         "heads": list(request.heads),
         "override": {key: repr(value) for key, value in request.override.items()},
         "device": device,
-        "versions": versions,
+        "versions": versions(),
     }
 
 

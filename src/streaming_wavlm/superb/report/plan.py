@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -9,10 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ..digests import config_digest, corpus_digest
+from ..tasks.recording import DEFAULT_SEED
+
 Heads = Literal["published", "causal"]
 HEADS: tuple[Heads, ...] = ("published", "causal")
 # S3PRL's own seed comes first, so that one seed gives what `superb run` gives.
-FIRST_SEED = 1337
+FIRST_SEED = DEFAULT_SEED
 # The powers of ten that SUPERB allows and that heads of these tasks train with.
 RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 RATE_KEY = "config.optimizer.lr"
@@ -101,7 +105,7 @@ class Job:
         seed: of the head and of the order of the data.
         override: config values that are changed, the learning rate included where one is tried.
         checkpoint: digest of the upstream's weights and config.
-        config: digest of the experiment's config.
+        config: digest of the experiment's config and its corpus.
     """
 
     group: Group
@@ -143,11 +147,28 @@ class Job:
         return ", ".join(parts)
 
 
-def config_digest(path: Path) -> str:
-    """Return a digest of an experiment's config that does not change when its folder is moved.
+def overridden(config: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config with values changed, as S3PRL changes them.
 
     Args:
-        path: the file.
+        config: of an experiment.
+        override: values by dotted keys that begin with ``config``.
     """
-    text = path.read_text(encoding="utf-8").replace(str(path.parent.resolve()), "")
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    changed = copy.deepcopy(dict(config))
+    for key, value in override.items():
+        first, *parents, last = key.split(".")
+        place = changed if first == "config" else {}
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return changed
+
+
+def experiment_digest(config: Path) -> str:
+    """Return what changes with an experiment's config and its corpus, and not when these are moved.
+
+    Args:
+        config: the file.
+    """
+    said = [config_digest(config), corpus_digest(config)]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]

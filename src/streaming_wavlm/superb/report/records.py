@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class JobRecord:
         seed: of the training.
         rate: the learning rate that was tried, None for the config's own.
         checkpoint: digest of the upstream.
-        config: digest of the experiment's config.
+        config: digest of the experiment's config and its corpus.
         folder: where it ran, below the report's folder.
         status: whether it came to an end.
         reason: why it did not.
@@ -71,6 +71,7 @@ class JobRecord:
         dev: the best score on the dev split, by what S3PRL keeps its best checkpoint by; None if not needed.
         layers: learned weight of each layer, adding up to 1; None for an upstream of one.
         seconds: what it took.
+        versions: of what computed it, by name.
     """
 
     key: str
@@ -88,6 +89,7 @@ class JobRecord:
     dev: float | None = None
     layers: tuple[float, ...] | None = None
     seconds: float = 0.0
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .loop import Loop
 from .plan import Group, Heads
@@ -47,6 +47,7 @@ class Cell:
         failed: the records of those that did not.
         rate: the learning rate, where it was searched for.
         layers: mean over the seeds of the learned weight of each layer.
+        versions: of what computed each seed.
     """
 
     scores: tuple[Mean, ...]
@@ -54,6 +55,7 @@ class Cell:
     failed: tuple[JobRecord, ...]
     rate: float | None
     layers: tuple[float, ...] | None
+    versions: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Summary:
         searched: the trainings of each learning-rate search.
         unprepared: tasks without a corpus, and why.
         chance: the accuracy of guessing, as a share, where it is known.
+        causal_ms: what the causal head of a task adds to an upstream's latency, where there are such.
     """
 
     tasks: tuple[str, ...]
@@ -83,11 +86,19 @@ class Summary:
     searched: Mapping[tuple[str, Column], Sequence[JobRecord]]
     unprepared: Mapping[str, str]
     chance: Mapping[str, float]
+    causal_ms: Mapping[str, float] = field(default_factory=dict)
+
+    def latency_ms(self, task: str, column: Column) -> float | None:
+        """Return the latency of a cell: the upstream's, and with a causal head what that adds."""
+        own = column.upstream.latency_ms
+        return own if own is None or column.heads != "causal" else own + self.causal_ms.get(task, 0.0)
 
     @property
     def failures(self) -> list[JobRecord]:
-        """The jobs that did not come to an end."""
-        return [record for cell in self.cells.values() for record in cell.failed]
+        """The jobs that did not come to an end, those of a search and of two names of a model once."""
+        failed = [record for cell in self.cells.values() for record in cell.failed]
+        failed += [record for tried in self.searched.values() for record in tried if not record.done]
+        return list({record.key: record for record in failed}.values())
 
     def head(self, task: str) -> tuple[Mean, ...]:
         """Return the scores of any cell of a row, which say what its metrics are; () if none is there."""
@@ -127,6 +138,7 @@ def summarise(loop: Loop) -> Summary:
     }
     corpora = loop.ledger.facts.get("corpora", {})
     chance = {task: corpora.get(task, {}).get("chance") for task in request.tasks}
+    causal = {task: corpora.get(task, {}).get("causal_ms") for task in request.tasks}
     return Summary(
         request.tasks,
         columns,
@@ -138,6 +150,7 @@ def summarise(loop: Loop) -> Summary:
         {place: loop.searched[group] for place, group in groups.items() if group in loop.searched},
         dict(loop.unprepared),
         {task: float(value) for task, value in chance.items() if value is not None},
+        {task: float(value) for task, value in causal.items() if value is not None},
     )
 
 
@@ -156,6 +169,7 @@ def cell(records: Sequence[JobRecord], searched: bool = False) -> Cell:
         tuple(record for record in records if not record.done),
         done[0].rate if done and searched else None,
         tuple(statistics.fmean(layer) for layer in zip(*layers, strict=True)) if layers else None,
+        tuple(record.versions for record in done),
     )
 
 

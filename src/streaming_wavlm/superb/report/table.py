@@ -8,6 +8,7 @@ from typing import Any
 from .plan import Request
 from .summary import Cell, Column, Summary
 from .upstreams import twins
+from .versions import joined
 from .wording import NOTHING, TaskWords, latency, metric_name, number
 
 
@@ -24,13 +25,13 @@ def render(
         request: what was asked for.
         summary: what was found.
         words: of each task.
-        facts: ``made`` (how the results were made) and ``corpora``, as ``results.json`` has them.
+        facts: ``corpora``, as ``results.json`` has them.
         pictures: file beside the report → what it shows.
     """
     corpora = facts.get("corpora", {})
     parts = [
         "# SUPERB on streaming features\n",
-        *_opening(request, summary, facts.get("made", {})),
+        *_opening(request, summary),
         "## Scores\n",
         _scores(summary, words),
         _how_to_read(request, summary),
@@ -52,7 +53,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped) + "\n"
 
 
-def _opening(request: Request, summary: Summary, made: Mapping[str, Any]) -> Iterable[str]:
+def _opening(request: Request, summary: Summary) -> Iterable[str]:
     ours = [column.upstream for column in summary.columns if column.upstream.ours]
     if any(upstream.untrained for upstream in ours):
         yield (
@@ -60,7 +61,7 @@ def _opening(request: Request, summary: Summary, made: Mapping[str, Any]) -> Ite
             "machinery works, and what chunks and heads do to random features, and nothing else.**\n"
         )
     seeds = "one seed" if request.seeds == 1 else f"{request.seeds} seeds"
-    versions = ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items())
+    versions = joined(made for cell in summary.cells.values() for made in cell.versions)
     yield (
         f"Corpora: `{request.source}`. Checkpoint: `{request.ckpt or 'none'}`"
         f"{f' ({ours[0].weights})' if ours else ''}. {seeds[0].upper()}{seeds[1:]}. "
@@ -112,7 +113,7 @@ def _how_to_read(request: Request, summary: Summary) -> str:
         "Bold is the best of a row"
         + (", among heads of the same kind" if len(request.heads) > 1 else "")
         + "; ↑ higher is better, ↓ lower. In parentheses the 95 % interval by bootstrap over the test "
-        "utterances, trials or recordings"
+        "utterances or recordings, in verification over the speakers"
         + (
             ", ends averaged over the seeds, and after ± the standard deviation over the seeds."
             if request.seeds > 1
@@ -131,6 +132,7 @@ def _how_to_read(request: Request, summary: Summary) -> str:
 
 def _tasks(summary: Summary, words: Mapping[str, TaskWords], corpora: Mapping[str, Any]) -> str:
     rows = []
+    causal = any(column.heads == "causal" for column in summary.columns)
     for task in summary.tasks:
         told, facts, chance = words[task], corpora.get(task, {}), summary.guessing(task)
         rows.append(
@@ -141,14 +143,15 @@ def _tasks(summary: Summary, words: Mapping[str, TaskWords], corpora: Mapping[st
                 NOTHING if chance is None else number(chance),
                 "yes" if told.causal else "no",
                 told.causality,
+                *([latency(summary.causal_ms.get(task))] if causal else []),
             ]
         )
     head = ["", "task", "data", "chance", "published head causal", "why"]
-    text = _table(head, rows)
-    if any(column.heads == "causal" for column in summary.columns):
+    text = _table([*head, *(["a causal head adds"] if causal else [])], rows)
+    if causal:
         text += (
-            "\nCausal heads: the same tasks with unidirectional recurrent layers and running pooling; with "
-            "them the latency is that of the whole system.\n"
+            "\nCausal heads: the same tasks with unidirectional recurrent layers and running pooling; the "
+            "latency of the whole system is the upstream's and what the head adds, as the picture has it.\n"
         )
     return text
 

@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import SuperbError
 from .score import Metric, Score, Units, mean, mean_percent, percentage
 from .table import read_table
-from .verification import equal_error_rate
+from .verification import equal_error_rate, other_speakers, with_speakers
 
 ACCURACY = Metric("accuracy", "%", True)
 WER = Metric("WER", "%", False)
@@ -76,12 +76,13 @@ def phones(folder: Path) -> tuple[Score, ...]:
 
 
 def verification(folder: Path) -> tuple[Score, ...]:
-    """Read the equal error rate of the trials."""
-    return (Score.of(EER, read_table(folder, "test", "target", "score"), equal_error_rate),)
+    """Read the equal error rate of the trials; its interval is over their speakers."""
+    trials = read_table(folder, "test", "target", "score", "first", "second")
+    return (Score.of(EER, with_speakers(trials), equal_error_rate, other_speakers),)
 
 
 def enhancement(folder: Path) -> tuple[Score, ...]:
-    """Read PESQ (wide band) and STOI; a clip in which PESQ finds no speech counts for STOI only."""
+    """Read PESQ (wide band) and STOI; a clip whose reference PESQ finds no speech in counts for STOI only."""
     return (
         Score.of(PESQ, _known(read_table(folder, "test", "pesq")), mean),
         Score.of(STOI, _known(read_table(folder, "test", "stoi")), mean_percent),

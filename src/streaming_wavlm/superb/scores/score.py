@@ -11,6 +11,17 @@ from numpy.typing import NDArray
 Units = NDArray[np.float64]
 
 
+def drawn(units: Units, generator: np.random.Generator) -> Units:
+    """Return as many units, drawn with replacement: another test set of the same kind.
+
+    Args:
+        units: ``[n, k]``, each by itself.
+        generator: of the draws.
+    """
+    count = len(units)
+    return units[generator.integers(0, count, count)]
+
+
 @dataclass(frozen=True)
 class Metric:
     """What a figure measures.
@@ -35,17 +46,25 @@ class Score:
         value: the figure, in the metric's unit; always ``combine(units)``.
         units: ``[n, k]``, a row per utterance, trial or recording; what the bootstrap draws from.
         combine: makes the figure of any choice of rows.
+        draw: makes another test set of the units; by default they are drawn one by one.
     """
 
     metric: Metric
     value: float
     units: Units
     combine: Callable[[Units], float]
+    draw: Callable[[Units, np.random.Generator], Units] = drawn
 
     @classmethod
-    def of(cls, metric: Metric, units: Units, combine: Callable[[Units], float]) -> Score:
+    def of(
+        cls,
+        metric: Metric,
+        units: Units,
+        combine: Callable[[Units], float],
+        draw: Callable[[Units, np.random.Generator], Units] = drawn,
+    ) -> Score:
         """Return the figure that ``combine`` makes of all units."""
-        return cls(metric, float(combine(units)), units, combine)
+        return cls(metric, float(combine(units)), units, combine, draw)
 
     @property
     def bare(self) -> float:
@@ -65,8 +84,7 @@ class Score:
             trials that are all of one kind, do not count; if none gives one, both ends are NaN.
         """
         generator = np.random.default_rng(seed)
-        count = len(self.units)
-        figures = [self.combine(self.units[generator.integers(0, count, count)]) for _ in range(draws)]
+        figures = [self.combine(self.draw(self.units, generator)) for _ in range(draws)]
         known = np.array([figure for figure in figures if np.isfinite(figure)])
         if not len(known):
             return float("nan"), float("nan")

@@ -1,6 +1,7 @@
 """S3PRL's experts, made to write the numbers of single utterances, and to evaluate where they would stop.
 
-Each function changes a class of S3PRL's in memory, once; what training computes stays what it was.
+Each function changes a class of S3PRL's in memory, once; what training computes with S3PRL's own seed stays
+what it was.
 """
 
 from __future__ import annotations
@@ -15,15 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..scores import write_table
 from ..scores.readers import errors
 
 logger = logging.getLogger(__name__)
 _MARK = "streaming_wavlm_records"
+# What a clip counts on which the head made nothing that can be measured; SI-SDR has no end [dB].
+WORST = {"pesq": 1.0, "stoi": 0.0, "si_sdr": -30.0}
 # The x-vector needs 15 frames of 20 ms; one more, since a recording need not end with a frame.
 _SHORTEST = 16 * 320
 _LEAST = 1600
+# Of S3PRL's run_downstream.py.
+DEFAULT_SEED = 1337
 
 
 def record_phones() -> None:
@@ -95,14 +101,20 @@ def record_verification() -> None:
         ]  # S3PRL writes them and forgot to ask
         self.test_dataset = trials
         try:
-            names = log_records(self, mode, records, *args, **kwargs)
+            kept = log_records(self, mode, records, *args, **kwargs)
         finally:
             self.test_dataset = test
         if mode == "test":
             targets = [float(label) for label in records["labels"]]
             scores = [float(score) for score in records["scores"]]
-            write_table(Path(self.expdir), mode, records["pair_names"], {"target": targets, "score": scores})
-        return names
+            numbers: dict[str, int] = {}
+            pairs = [
+                [numbers.setdefault(name, len(numbers)) for name in names] for _, *names in trials.pair_table
+            ]
+            first, second = zip(*pairs, strict=True) if pairs else ((), ())
+            columns = {"target": targets, "score": scores, "first": first, "second": second}
+            write_table(Path(self.expdir), mode, records["pair_names"], columns)
+        return kept
 
     expert.log_records = writing
     _keep_short_trials(importlib.import_module("s3prl.downstream.sv_voxceleb1.dataset"))
@@ -141,6 +153,36 @@ def record_diarization() -> None:
         return (np.pad(wave, (0, max(0, _LEAST - len(wave)))), *labels)
 
     dataset._get_labeled_speech = long_enough
+
+
+def seed_emotion() -> None:
+    """Have the seed of a run count: S3PRL draws the dev split by another, and goes on with that one.
+
+    With its own default seed S3PRL is left as it is.
+    """
+    expert, new = _expert("emotion")
+    if not new:
+        return
+    module = importlib.import_module(expert.__module__)
+    init, split = expert.__init__, module.__dict__["random_split"]
+
+    @functools.wraps(init)
+    def seeded(self: Any, *args: Any, **kwargs: Any) -> None:
+        seed = torch.initial_seed()
+
+        def splitting(*parts: Any) -> Any:
+            found = split(*parts)
+            if seed != DEFAULT_SEED:
+                torch.manual_seed(seed)
+            return found
+
+        module.__dict__["random_split"] = splitting
+        try:
+            init(self, *args, **kwargs)
+        finally:
+            module.__dict__["random_split"] = split
+
+    expert.__init__ = seeded
 
 
 def record_enhancement() -> None:
@@ -187,19 +229,34 @@ def _record_signals(task: str, measures: tuple[str, ...]) -> None:
 
 
 def _surviving(get_metrics: Callable[..., dict[str, float]]) -> Callable[..., dict[str, float]]:
-    """Make a measure that fails NaN, as PESQ does where it hears no speech."""
+    """Have a measure that fails on what a head made give its worst value, and NaN if the clip is the reason.
+
+    PESQ fails where it hears no speech, SI-SDR on silence: in a reference, which is the same for every
+    upstream, or in what the head made of it, and to leave that out would reward it.
+    """
 
     @functools.wraps(get_metrics)
-    def survive(*args: Any, metrics_list: Any, **kwargs: Any) -> dict[str, float]:
-        try:
-            return get_metrics(*args, metrics_list=metrics_list, **kwargs)
-        except Exception as error:  # noqa: BLE001 - native code and its wrappers fail in ways of their own
-            if len(metrics_list) == 1:
-                logger.warning("%s cannot be measured on a clip: %s", metrics_list[0], error)
-                return {metrics_list[0]: float("nan"), f"input_{metrics_list[0]}": float("nan")}
-        found: dict[str, float] = {}
+    def survive(
+        mix: Any, clean: Any, estimate: Any, *args: Any, metrics_list: Any, **kwargs: Any
+    ) -> dict[str, float]:
+        def measured(names: list[str], made: Any) -> dict[str, float] | None:
+            try:
+                found = get_metrics(mix, clean, made, *args, metrics_list=names, **kwargs)
+            except Exception as error:  # noqa: BLE001 - native code and its wrappers fail in ways of their own
+                logger.warning("%s cannot be measured on a clip: %s", ", ".join(names), error)
+                return None
+            return found if all(np.isfinite(value) for value in found.values()) else None
+
+        if found := measured(list(metrics_list), estimate):
+            return found
+        found = {}
         for name in metrics_list:
-            found |= survive(*args, metrics_list=[name], **kwargs)
+            told = measured([name], estimate)
+            if told is None:
+                # The mixture as it is, in place of what the head made of it.
+                told = measured([name], np.broadcast_to(mix, np.shape(clean)).copy())
+                told = {**told, name: WORST[name]} if told else dict.fromkeys((name, f"input_{name}"), np.nan)
+            found |= told
         return found
 
     return survive

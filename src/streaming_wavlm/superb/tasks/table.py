@@ -118,6 +118,7 @@ _ALL = (
         causal=False,
         causality=_POOLED,
         aliases=("er",),
+        record=recording.seed_emotion,
         examine=examine.examine_emotion,
     ),
     Task(

@@ -37,7 +37,23 @@ def lay_out_emotion(material: Material, shop: Workshop) -> Layout:
         chances.append(share_of_most_frequent(row["label"] for row in test))
         shop.counts[f"fold{number} train"], shop.counts[f"fold{number} test"] = len(train), len(test)
     paths = {"downstream_expert.datarc.root": ".", "downstream_expert.datarc.meta_data": "meta_data"}
-    return Layout(paths, sum(chances) / len(chances))
+    notes = fold_notes(len(folds))
+    if not material.folds and any(utterance.split == "dev" for utterance in material.utterances):
+        notes = (
+            *notes,
+            "the dev split is trained on with the train split, of which S3PRL draws a dev of its own",
+        )
+    return Layout(paths, chances[0], notes=notes)
+
+
+def fold_notes(folds: int) -> tuple[str, ...]:
+    """Return what has to be said of a figure that is of one fold of several."""
+    if folds == 1:
+        return ()
+    return (
+        f"the figures and the chance are of fold 1 of {folds}, not their mean; others are tested with "
+        "-o \"config.downstream_expert.datarc.test_fold='fold2'\"",
+    )
 
 
 def write_fold(shop: Workshop, number: int, train: list[Row], test: list[Row]) -> None:

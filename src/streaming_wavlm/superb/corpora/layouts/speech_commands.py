@@ -16,6 +16,7 @@ from ..workshop import Layout, Workshop, share_of_most_frequent
 WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 UNKNOWN, SILENCE = "_unknown_", "_silence_"
 _NOISE = "_background_noise_"
+_MARK = "_nohash_"
 # S3PRL puts a recording of the training folder into train or dev by the hash of its name.
 _HASH_RANGE = 2**27
 _DEV_BELOW, _TRAIN_FROM = 10.0, 20.0
@@ -75,7 +76,8 @@ def _part(utterance: Utterance) -> str:
 
 def _name(shop: Workshop, utterance: Utterance) -> str:
     """Return a file name by which S3PRL finds the utterance to be in its split."""
-    base = shop.name(utterance.id)
+    # S3PRL hashes what comes before the first mark, which an id may have, too.
+    base = shop.name(utterance.id.replace(_MARK, "_"))
     for number in itertools.count():
         speaker = f"{base}-{number}"
         digest = hashlib.sha1(speaker.encode(), usedforsecurity=False).hexdigest()
@@ -83,7 +85,7 @@ def _name(shop: Workshop, utterance: Utterance) -> str:
         if utterance.split == "test" or (
             percent < _DEV_BELOW if utterance.split == "dev" else percent >= _TRAIN_FROM
         ):
-            return f"{speaker}_nohash_0"
+            return f"{speaker}{_MARK}0"
     raise AssertionError("unreachable")
 
 

@@ -101,8 +101,11 @@ def _asr(bench: Bench) -> Material:
         train += bench.speech("ls_train_clean", "extra", "text", "speaker")
     tested = {u.speaker for u in utterances if u.split != "train"}
     utterances += [u for u in train if u.split == "train" and u.speaker not in tested]
+    said = {u.text for u in utterances if u.split == "train"}
+    again = sum(u.text in said for u in utterances if u.split == "test")
     note = (
-        "short read sentences by learners of English, many of them children; 5 test sentences occur in train"
+        "short read sentences by learners of English, many of them children; "
+        f"{again} test sentences occur in train"
     )
     return Material(tuple(utterances), notes=(note,))
 

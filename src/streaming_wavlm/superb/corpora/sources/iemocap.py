@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..layouts.emotion import Row, write_fold
+from ..layouts.emotion import Row, fold_notes, write_fold
 from ..workshop import Layout, Workshop, share_of_most_frequent
 from .checks import lengths, require_parts
 
@@ -35,7 +35,7 @@ def check_emotion(root: Path, shop: Workshop) -> Layout:
         shop.counts[f"fold{session} train"], shop.counts[f"fold{session} test"] = len(train), len(test)
         chances.append(share_of_most_frequent(row["label"] for row in test))
     paths = {"downstream_expert.datarc.root": str(root), "downstream_expert.datarc.meta_data": "meta_data"}
-    return Layout(paths, sum(chances) / len(chances))
+    return Layout(paths, chances[0], notes=fold_notes(len(chances)))
 
 
 def _rows(root: Path, session: int, shop: Workshop) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -31,15 +32,24 @@ _SLOTS = "|"
 
 
 def digest(path: Path) -> str:
-    """Return what changes with the table.
+    """Return what changes with the table, and with the files in it that appear, go, or are of another size.
 
     Raises:
         SuperbError: it cannot be read.
     """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        key = hashlib.sha256(path.read_bytes())
     except OSError as error:
         raise SuperbError(f"the manifest {path} cannot be read: {error}") from error
+    for row in read_table(path, ("path",)):
+        file = path.parent / row["path"]
+        key.update(f"{file.stat().st_size if file.is_file() else -1}\n".encode())
+    return key.hexdigest()[:16]
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """Return what puts "fold10" behind "fold9"."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def material(task: str, path: Path) -> Material:
@@ -76,10 +86,26 @@ def material(task: str, path: Path) -> Material:
         (noises if row.get("kind") == _NOISE else utterances).append(found)
     if task == "voxceleb1" and not any(utterance.split for utterance in utterances):
         utterances = _dealt(utterances)
-    folds = tuple(sorted({u.fold for u in utterances if u.fold})) if task == "emotion" else ()
+    named = {u.fold for u in utterances if u.fold} if task == "emotion" else set()
+    folds = tuple(sorted(named, key=_by_number))
     if not folds and (wrong := sorted({u.split or "(empty)" for u in (*utterances, *noises)} - set(SPLITS))):
         raise SuperbError(f"{path}: the split must be train, dev or test, got {', '.join(wrong)}")
-    return Material(tuple(utterances), tuple(noises), folds=folds)
+    return Material(
+        tuple(utterances), tuple(noises), folds=folds, notes=_heard_before(utterances, bool(folds))
+    )
+
+
+def _heard_before(utterances: list[Utterance], folds: bool) -> tuple[str, ...]:
+    """Return a warning if what is tested is trained on, too."""
+    places: dict[Path, set[str]] = defaultdict(set)
+    for utterance in utterances:
+        places[utterance.paths[0]].add(utterance.fold if folds else utterance.split)
+    several = [place for place in places.values() if len(place) > 1 and (folds or "test" in place)]
+    if not several:
+        return ()
+    return (
+        f"{len(several)} recordings of the test split are in another split, too: the figures are too good",
+    )
 
 
 def _dealt(utterances: list[Utterance]) -> list[Utterance]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Container
 from pathlib import Path
 
 from ....errors import SuperbError
@@ -27,11 +28,7 @@ def check_identification(root: Path, shop: Workshop) -> Layout:
         SuperbError: something is missing.
     """
     require_parts(root, "VoxCeleb1", _AUDIO, ORIGIN)
-    lines = [
-        line.split()
-        for line in _list(root, _SPLIT_LISTS).read_text(encoding="utf-8").splitlines()
-        if line.strip()
-    ]
+    lines = _lines(_list(root, _SPLIT_LISTS), 2, "the number of a split (1, 2 or 3) and a path", _SPLITS)
     places = {relative: _place(root, relative) for _, relative in lines}
     there = set(lengths(places.values(), shop))
     kept = [(number, relative) for number, relative in lines if places[relative] in there]
@@ -51,7 +48,7 @@ def check_verification(root: Path, shop: Workshop) -> Layout:
     """
     require_parts(root, "VoxCeleb1", _AUDIO, ORIGIN)
     source = _list(root, _TRIAL_LISTS)
-    pairs = [line.split() for line in source.read_text(encoding="utf-8").splitlines() if line.strip()]
+    pairs = _lines(source, 3, "1 or 0 and two paths", ("0", "1"))
     tested = {path for _, *both in pairs for path in both}
     there = {
         str(path.relative_to(root / "test/wav"))
@@ -91,6 +88,17 @@ def _list(root: Path, names: tuple[str, ...]) -> Path:
     found = first_existing(folder / name for name in names for folder in (root, root / "meta"))
     if found is None:
         raise SuperbError(f"{root} lacks the list {' or '.join(names)}; VoxCeleb1's lists are at {_META}")
+    return found
+
+
+def _lines(path: Path, fields: int, what: str, first: Container[str]) -> list[list[str]]:
+    """Return the fields of each line of a list."""
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        if parts := line.split():
+            if len(parts) != fields or parts[0] not in first:
+                raise SuperbError(f"{path}, line {number}: each line holds {what}, got {line.strip()[:80]!r}")
+            found.append(parts)
     return found
 
 
