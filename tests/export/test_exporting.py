@@ -165,6 +165,16 @@ def test_files_are_not_replaced_unless_asked(exported, model) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["step.pt2"]
 
 
+def test_weights_beside_a_graph_are_not_replaced_unless_asked(model, tmp_path) -> None:
+    pytest.importorskip("openvino")
+    other = tmp_path / "pytorch_model.bin"
+    other.write_bytes(b"of another model")
+    with pytest.raises(ExportError, match=r"pytorch_model\.bin exists"):
+        export(model, tmp_path / "pytorch_model.xml", format="openvino")
+    assert other.read_bytes() == b"of another model"
+    assert [file.name for file in tmp_path.iterdir()] == [other.name]
+
+
 def test_files_that_are_no_export_are_refused(tmp_path) -> None:
     with pytest.raises(ExportError, match="there is no file"):
         open_exported(tmp_path / "nothing.onnx")
