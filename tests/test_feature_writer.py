@@ -60,6 +60,14 @@ def test_pieces_become_one_array(
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
+def test_a_name_that_is_not_utf8_leaves_the_header_readable(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    with FeatureWriter(path, "safetensors", SHAPE, torch.float32, {"source": "caf\udce9.wav"}) as writer:
+        writer.commit()
+    with safe_open(path, "pt") as file:
+        assert file.metadata() == {"source": "caf\\udce9.wav"}
+
+
 def test_leaving_without_commit_keeps_the_old_file_and_leaves_no_trace(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     write(path, "npy", torch.float32, [noise(3, 2, 5)])

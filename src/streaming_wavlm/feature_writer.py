@@ -67,7 +67,10 @@ class FeatureWriter:
         self._format = file_format
         layers, self._dim = shape
         self._dtype = dtype
-        self._metadata = dict(metadata or {})
+        # A file name of other bytes than UTF-8 has characters that no JSON reader takes back.
+        self._metadata = {
+            key: value.encode("utf-8", "backslashreplace").decode() for key, value in (metadata or {}).items()
+        }
         self._frames = 0
         self._stack = ExitStack()
         try:
