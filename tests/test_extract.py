@@ -167,6 +167,27 @@ def test_unreadable_recordings_are_listed_and_the_others_done(
     assert ([path.stem for path in again.written], again.skipped, len(again.failures)) == (["broken"], 3, 3)
 
 
+def test_a_second_folder_does_not_take_the_place_of_the_first(corpus: Path, tmp_path: Path) -> None:
+    out, second = tmp_path / "out", tmp_path / "second"
+    extract(MODEL, [corpus], out)
+    before = (out / "a.safetensors").read_bytes()
+    second.mkdir()
+    soundfile.write(second / "a.wav", np.zeros(8000), 16000)
+    with pytest.raises(ConfigError, match=r"features of .*corpus/a\.wav, and those of .*second/a\.wav"):
+        extract(MODEL, [second], out)
+    assert (out / "a.safetensors").read_bytes() == before
+    assert len(extract(MODEL, [second], out, overwrite=True).written) == 1
+
+
+def test_recordings_that_were_moved_or_linked_are_the_same(corpus: Path, tmp_path: Path) -> None:
+    out, moved = tmp_path / "out", tmp_path / "moved"
+    extract(MODEL, [corpus], out)
+    (tmp_path / "link").symlink_to(corpus)
+    extract(MODEL, [tmp_path / "link"], out)
+    corpus.rename(moved)
+    extract(MODEL, [moved], out)
+
+
 def test_a_name_that_is_not_utf8_fails_alone(corpus: Path, tmp_path: Path) -> None:
     odd = Path(os.fsdecode(os.fsencode(corpus) + b"/caf\xe9.wav"))
     try:

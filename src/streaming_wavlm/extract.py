@@ -99,7 +99,8 @@ def extract(
 
     Raises:
         InputError: there is no recording; or layers, format or type are impossible.
-        ConfigError: the folder holds features made with other settings; a bidirectional model is to stream.
+        ConfigError: the folder holds features made with other settings, or of other recordings of the same
+            names; a bidirectional model is to stream.
         OutputError: the folder cannot be written, or the disk is full.
     """
     out = Path(out)
@@ -114,6 +115,8 @@ def extract(
     settings = Settings.of(model, reader.layers, file_format, dtype)
     outputs = {recording.path: out / f"{recording.name}.{file_format}" for recording in found.recordings}
     record = ExtractRecord.open(out, settings, outputs.values(), overwrite)
+    if not overwrite:
+        record.refuse_others(outputs)
 
     def tell(path: Path, files: int) -> None:
         if on_progress:
