@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError, OutputError
+from .files import temporary_name
 
 FileFormat = Literal["safetensors", "npy"]
 FORMATS: tuple[FileFormat, ...] = ("safetensors", "npy")
@@ -63,7 +64,7 @@ class FeatureWriter:
     ) -> None:
         check_storage(file_format, dtype)
         self._path = path
-        self._partial = path.with_name(f".{path.name}.partial")
+        self._partial = temporary_name(path)  # its own: another run may be writing the same file
         self._format = file_format
         layers, self._dim = shape
         self._dtype = dtype
