@@ -83,6 +83,19 @@ def test_two_runs_that_write_one_file_leave_each_other_alone(tmp_path: Path) -> 
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.npy"]
 
 
+def test_what_a_type_cannot_hold_is_not_stored_as_infinity(tmp_path: Path) -> None:
+    features = torch.full((3, 2, 5), 7e4)
+    with (
+        pytest.raises(
+            OutputError, match=r"float16 holds numbers up to 65504, and a feature is 70000; store bf"
+        ),
+        FeatureWriter(tmp_path / "a.npy", "npy", SHAPE, torch.float16) as writer,
+    ):
+        writer.append(features)
+    assert list(tmp_path.iterdir()) == []
+    write(tmp_path / "a.safetensors", "safetensors", torch.bfloat16, [features])
+
+
 def test_leaving_without_commit_keeps_the_old_file_and_leaves_no_trace(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     write(path, "npy", torch.float32, [noise(3, 2, 5)])

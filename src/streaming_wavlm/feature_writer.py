@@ -107,9 +107,16 @@ class FeatureWriter:
             features: ``[layers, frames, dim]``.
 
         Raises:
-            OutputError: the disk is full, or cannot be written.
+            OutputError: the disk is full, or cannot be written; or the type is too narrow for a value.
         """
         rows = features.detach().to("cpu", self._dtype).contiguous()
+        if rows.dtype != features.dtype and not rows.isfinite().all() and features.isfinite().all():
+            kind = str(self._dtype).removeprefix("torch.")
+            raise OutputError(
+                f"{self._path} was not written: {kind} holds numbers up to "
+                f"{torch.finfo(self._dtype).max:g}, and a feature is {float(features.abs().max()):g}; "
+                "store bfloat16 or float32 (--save-dtype)"
+            )
         try:
             for spool, layer in zip(self._spools, rows, strict=True):
                 spool.write(layer.view(torch.uint8).numpy().tobytes())
