@@ -174,3 +174,12 @@ def test_an_unknown_key_far_from_all_offers_none() -> None:
 def test_malformed_mappings_are_refused(values, words) -> None:
     with pytest.raises(ConfigError, match=words):
         StreamingWavLMConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("size", [10**13, 10**30])
+@pytest.mark.parametrize("name", ["window_size", "chunk_ms", "dim", "max_distance", "lookahead_size"])
+def test_numbers_beyond_any_model_are_refused(name, size) -> None:
+    with pytest.raises(ConfigError, match=rf"{name} must be at most \d+, got 1000"):
+        StreamingWavLMConfig(**{name: size})
+    with pytest.raises(ConfigError, match="strides must be a list of positive integers up to"):
+        StreamingWavLMConfig(strides=(size,) * 7)

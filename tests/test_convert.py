@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 import streaming_wavlm as sw
 from offline_models import huggingface_model, import_transformers, original_model, save_original
 from streaming_wavlm.conversion import convert
+from streaming_wavlm.conversion.microsoft import parse_conv_layers
 from streaming_wavlm.errors import (
     CheckpointCorruptError,
     CheckpointMismatchError,
@@ -405,3 +406,9 @@ def save_folder(model: torch.nn.Module, folder: Path, safe: bool = True) -> None
     if not safe:
         (folder / "model.safetensors").unlink()
         torch.save(model.state_dict(), folder / "pytorch_model.bin")
+
+
+@pytest.mark.parametrize("times", ["1e999", "10**9", "-1"])
+def test_a_front_end_text_with_an_impossible_number_is_refused(times) -> None:
+    with pytest.raises(UnsupportedCheckpointError, match=r"expected lists of \(channels, kernel, stride\)"):
+        parse_conv_layers(f"[(512,3,2)] * {times}", "x")

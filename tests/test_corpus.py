@@ -80,3 +80,9 @@ def test_a_long_recording_has_the_length_asked_for_and_starts_the_same_way() -> 
     for wrong in (0, -1, float("nan"), float("inf")):
         with pytest.raises(InputError, match="seconds"):
             corpus.long_recording(wrong)
+
+
+def test_a_recording_of_less_than_a_sample_is_refused() -> None:
+    with pytest.raises(InputError, match="at least one sample"):
+        corpus.long_recording(1e-5)
+    assert len(corpus.long_recording(1 / 16000)) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,75 @@ def test_unreadable_recordings_are_listed_and_the_others_done(
     soundfile.write(corpus / "broken.wav", np.zeros(8000), 16000)
     again = extract(MODEL, [corpus, missing, tmp_path / "empty"], out, stream=stream)
     assert ([path.stem for path in again.written], again.skipped, len(again.failures)) == (["broken"], 3, 3)
+
+
+def test_a_second_folder_does_not_take_the_place_of_the_first(corpus: Path, tmp_path: Path) -> None:
+    out, second = tmp_path / "out", tmp_path / "second"
+    extract(MODEL, [corpus], out)
+    before = (out / "a.safetensors").read_bytes()
+    second.mkdir()
+    soundfile.write(second / "a.wav", np.zeros(8000), 16000)
+    with pytest.raises(ConfigError, match=r"features of .*corpus/a\.wav, and those of .*second/a\.wav"):
+        extract(MODEL, [second], out)
+    assert (out / "a.safetensors").read_bytes() == before
+    assert len(extract(MODEL, [second], out, overwrite=True).written) == 1
+
+
+def test_recordings_that_were_moved_or_linked_are_the_same(corpus: Path, tmp_path: Path) -> None:
+    out, moved = tmp_path / "out", tmp_path / "moved"
+    extract(MODEL, [corpus], out)
+    (tmp_path / "link").symlink_to(corpus)
+    extract(MODEL, [tmp_path / "link"], out)
+    corpus.rename(moved)
+    extract(MODEL, [moved], out)
+
+
+def test_a_name_that_is_not_utf8_fails_alone(corpus: Path, tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(corpus) + b"/caf\xe9.wav"))
+    try:
+        odd.write_bytes((corpus / "a.wav").read_bytes())
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    report = extract(MODEL, [corpus], tmp_path / "out")
+    assert [failure.path for failure in report.failures] == [odd]
+    assert "caf\\xe9.wav is not UTF-8" in report.failures[0].reason
+    report.failures[0].reason.encode()
+    assert len(report.written) == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 9 TiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_recording_that_does_not_fit_into_memory_fails_alone(
+    error: Exception, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(path: Path) -> np.ndarray:
+        if path.stem == "a":
+            raise error
+        return read_audio(path)
+
+    monkeypatch.setattr(extract_module, "read_audio", read)
+    report = extract(MODEL, [corpus], tmp_path / "out")
+    assert [failure.path.stem for failure in report.failures] == ["a"]
+    assert "--stream" in report.failures[0].reason
+    assert len(report.written) == 2
+
+
+def test_another_error_of_the_model_is_not_hidden(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(_: Path) -> np.ndarray:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(extract_module, "read_audio", read)
+    with pytest.raises(RuntimeError, match="a mistake"):
+        extract(MODEL, [corpus], tmp_path / "out")
 
 
 @pytest.mark.parametrize("torn", [False, True])

@@ -60,6 +60,42 @@ def test_pieces_become_one_array(
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
+def test_a_name_that_is_not_utf8_leaves_the_header_readable(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    with FeatureWriter(path, "safetensors", SHAPE, torch.float32, {"source": "caf\udce9.wav"}) as writer:
+        writer.commit()
+    with safe_open(path, "pt") as file:
+        assert file.metadata() == {"source": "caf\\udce9.wav"}
+
+
+def test_two_runs_that_write_one_file_leave_each_other_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    pieces = [noise(3, 4, 5), noise(3, 2, 5, seed=1)]
+    with FeatureWriter(path, "npy", SHAPE, torch.float64) as first:
+        with FeatureWriter(path, "npy", SHAPE, torch.float64) as second:
+            first.append(pieces[0])
+            second.append(pieces[1])
+            assert first._partial != second._partial
+            second.commit()
+            assert np.load(path).shape == (3, 2, 5)
+        first.commit()
+    np.testing.assert_array_equal(np.load(path), pieces[0])
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.npy"]
+
+
+def test_what_a_type_cannot_hold_is_not_stored_as_infinity(tmp_path: Path) -> None:
+    features = torch.full((3, 2, 5), 7e4)
+    with (
+        pytest.raises(
+            OutputError, match=r"float16 holds numbers up to 65504, and a feature is 70000; store bf"
+        ),
+        FeatureWriter(tmp_path / "a.npy", "npy", SHAPE, torch.float16) as writer,
+    ):
+        writer.append(features)
+    assert list(tmp_path.iterdir()) == []
+    write(tmp_path / "a.safetensors", "safetensors", torch.bfloat16, [features])
+
+
 def test_leaving_without_commit_keeps_the_old_file_and_leaves_no_trace(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     write(path, "npy", torch.float32, [noise(3, 2, 5)])

@@ -179,3 +179,8 @@ def test_publishing_offline_with_the_real_library_is_a_named_error(monkeypatch) 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(HubError, match="was not published"):
         tiny_model().push_to_hub("owner/name", token="hf_none")
+
+
+def test_a_home_of_nobody_is_no_checkpoint() -> None:
+    with pytest.raises(CheckpointNotFoundError, match="no usable path"):
+        load("~nosuchuser_x/model.pt")

@@ -195,6 +195,9 @@ def _opened(path: Path) -> AudioFile:
         if path.stat().st_size == 0:
             raise AudioError(f"{path} is an empty file (0 bytes)")
         return AudioFile(os.fspath(path))
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+        raise AudioError(f"the name {shown} is not UTF-8, which libsndfile wants; rename the file") from error
     except (soundfile.SoundFileError, OSError, TypeError) as error:
         raise AudioError(
             f"{path} is no audio that libsndfile reads (WAV, FLAC, Ogg, Opus, MP3, AIFF, …): {error}"

@@ -16,6 +16,9 @@ from .presets import PRESETS
 
 SAMPLE_RATE = 16_000
 FORMAT_VERSION = 1
+# Far beyond any model, and far below what overflows: an hour of chunk, six hours of window.
+_MOST = {"num_layers": 10_000, "chunk_ms": 3_600_000, "max_distance": 2**31 - 1}
+_MOST_OTHER = 2**20
 
 FrontPad = Literal["kernel-1", "kernel-stride", "valid"]
 
@@ -250,8 +253,10 @@ def _int_tuple(name: str, value: Any) -> tuple[int, ...]:
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         raise ConfigError(f"{name} must be a list of positive integers, got {shown(value)}")
     items = tuple(value)
-    if not items or not all(map(_is_count, items)):
-        raise ConfigError(f"{name} must be a list of positive integers, got {shown(list(items))}")
+    if not items or not all(map(_is_count, items)) or max(items) > _MOST_OTHER:
+        raise ConfigError(
+            f"{name} must be a list of positive integers up to {_MOST_OTHER}, got {shown(list(items))}"
+        )
     return items
 
 
@@ -268,6 +273,10 @@ def _check(config: StreamingWavLMConfig) -> None:
     ):  # fmt: skip
         value = getattr(config, name)
         require(_is_count(value), f"{name} must be a positive integer, got {shown(value)}")
+        require(
+            value <= _MOST.get(name, _MOST_OTHER),
+            f"{name} must be at most {_MOST.get(name, _MOST_OTHER)}, got {shown(value)}",
+        )
     for name in ("causal", "conv_bias", "final_norm", "normalize"):
         value = getattr(config, name)
         require(isinstance(value, bool), f"{name} must be true or false, got {shown(value)}")
@@ -305,6 +314,10 @@ def _check(config: StreamingWavLMConfig) -> None:
         lookahead == "chunk"
         or (isinstance(lookahead, int) and not isinstance(lookahead, bool) and lookahead >= 0),
         f'lookahead_size must be a number of frames from 0 or "chunk", got {shown(lookahead)}',
+    )
+    require(
+        lookahead == "chunk" or lookahead <= _MOST_OTHER,
+        f"lookahead_size must be at most {_MOST_OTHER}, got {shown(lookahead)}",
     )
     require(
         config.front_pad in ("kernel-1", "kernel-stride", "valid"),

@@ -109,11 +109,11 @@ def long_recording(seconds: float) -> Samples:
         16 kHz mono float32 ``[round(seconds * 16000)]``.
 
     Raises:
-        InputError: ``seconds`` is not positive.
+        InputError: ``seconds`` is less than one sample.
         AudioError: the package is installed without its speech.
     """
-    if not 0 < seconds < float("inf"):
-        raise InputError(f"seconds must be positive and finite, got {seconds!r}")
+    if not 1 / SAMPLE_RATE <= seconds < float("inf"):
+        raise InputError(f"seconds must be at least one sample, 1/{SAMPLE_RATE}, and finite; got {seconds!r}")
     wanted = round(seconds * SAMPLE_RATE)
     by_id = {clip.id: clip for clip in clips()}
     pause = np.zeros(round(_PAUSE_SECONDS * SAMPLE_RATE), dtype=np.float32)

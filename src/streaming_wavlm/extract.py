@@ -100,7 +100,8 @@ def extract(
     Raises:
         InputError: there is no recording; layers, format or type are impossible; or the model would apply
             dropout.
-        ConfigError: the folder holds features made with other settings; a bidirectional model is to stream.
+        ConfigError: the folder holds features made with other settings, or of other recordings of the same
+            names; a bidirectional model is to stream.
         OutputError: the folder cannot be written, or the disk is full.
     """
     out = Path(out)
@@ -115,6 +116,8 @@ def extract(
     settings = Settings.of(model, reader.layers, file_format, dtype)
     outputs = {recording.path: out / f"{recording.name}.{file_format}" for recording in found.recordings}
     record = ExtractRecord.open(out, settings, outputs.values(), overwrite)
+    if not overwrite:
+        record.refuse_others(outputs)
 
     def tell(path: Path, files: int) -> None:
         if on_progress:
@@ -136,11 +139,23 @@ def extract(
                 written.append(output)
             except (AudioError, InputError) as error:
                 failures.append(Failure(path, str(error)))
-            except torch.OutOfMemoryError:
-                failures.append(Failure(path, f"{path} does not fit into the device's memory; stream it"))
+            except (MemoryError, RuntimeError) as error:
+                if not _is_lack_of_memory(error):
+                    raise
+                failures.append(Failure(path, _too_long(path, stream)))
         tell(path, number + 1)
     skipped = len(outputs) - len(written) - len(failures) + len(found.without_audio)
     return ExtractReport(tuple(written), skipped, tuple(failures), reader.samples / SAMPLE_RATE)
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    # torch's allocator for the CPU has no exception of its own.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _too_long(path: Path, stream: bool) -> str:
+    advice = "a smaller --chunk-ms or fewer --layers take less" if stream else "extract it with --stream"
+    return f"{path} does not fit into the memory that is free; {advice}"
 
 
 class _Reader:

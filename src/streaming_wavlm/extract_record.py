@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,27 @@ class ExtractRecord:
         except (OSError, KeyError):
             return False
 
+    def refuse_others(self, outputs: Mapping[Path, Path]) -> None:
+        """Require that no features are those of another recording of the same name.
+
+        Args:
+            outputs: recordings and their feature files.
+
+        Raises:
+            ConfigError: some are, and that recording still exists.
+        """
+        for source, output in outputs.items():
+            entry = self._entries.get(output.relative_to(self._out).as_posix(), {})
+            known = entry.get("source")
+            other = Path(str(known.get("path"))) if isinstance(known, dict) else source
+            # A recording that was moved is not there any more; one that is linked is the same.
+            if other != source and output.exists() and other.exists() and not _same(other, source):
+                raise ConfigError(
+                    f"{output} holds the features of {other}, and those of {source} would take its place; "
+                    "extract both in one run, which tells their names apart, or use another folder, or "
+                    "--overwrite to replace it"
+                )
+
     def add(self, output: Path, source: dict[str, Any], samples: int, frames: int, size: int) -> None:
         """Note that a recording is complete.
 
@@ -159,6 +180,13 @@ class ExtractRecord:
         except OSError as error:
             raise writing_failed(journal, error) from error
         self._entries[name] = entry
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def describe_source(path: Path) -> dict[str, Any]:

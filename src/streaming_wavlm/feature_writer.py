@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError, OutputError
+from .files import temporary_name
 
 FileFormat = Literal["safetensors", "npy"]
 FORMATS: tuple[FileFormat, ...] = ("safetensors", "npy")
@@ -63,11 +64,14 @@ class FeatureWriter:
     ) -> None:
         check_storage(file_format, dtype)
         self._path = path
-        self._partial = path.with_name(f".{path.name}.partial")
+        self._partial = temporary_name(path)  # its own: another run may be writing the same file
         self._format = file_format
         layers, self._dim = shape
         self._dtype = dtype
-        self._metadata = dict(metadata or {})
+        # A file name of other bytes than UTF-8 has characters that no JSON reader takes back.
+        self._metadata = {
+            key: value.encode("utf-8", "backslashreplace").decode() for key, value in (metadata or {}).items()
+        }
         self._frames = 0
         self._stack = ExitStack()
         try:
@@ -103,9 +107,16 @@ class FeatureWriter:
             features: ``[layers, frames, dim]``.
 
         Raises:
-            OutputError: the disk is full, or cannot be written.
+            OutputError: the disk is full, or cannot be written; or the type is too narrow for a value.
         """
         rows = features.detach().to("cpu", self._dtype).contiguous()
+        if rows.dtype != features.dtype and not rows.isfinite().all() and features.isfinite().all():
+            kind = str(self._dtype).removeprefix("torch.")
+            raise OutputError(
+                f"{self._path} was not written: {kind} holds numbers up to "
+                f"{torch.finfo(self._dtype).max:g}, and a feature is {float(features.abs().max()):g}; "
+                "store bfloat16 or float32 (--save-dtype)"
+            )
         try:
             for spool, layer in zip(self._spools, rows, strict=True):
                 spool.write(layer.view(torch.uint8).numpy().tobytes())

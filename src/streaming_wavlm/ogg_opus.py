@@ -7,6 +7,7 @@ yet"; the packets are decoded by FFmpeg, through PyAV.
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ MOST_SECONDS = 20.0
 _MOST_HEADER = 2**20  # comments may hold a picture
 _MOST_PACKET = 61_440
 _PAGE = struct.Struct("<4sBBqIIIB")
+_CHECKSUM = 22  # where it lies in the header
+_MIRROR = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _CONTINUED, _FIRST, _LAST = 1, 2, 4
 # Samples of a frame at 48 kHz, by the configuration in a packet's first byte.
 _FRAMES = (*(480, 960, 1920, 2880) * 3, *(480, 960) * 2, *(120, 240, 480, 960) * 4)
@@ -35,12 +38,14 @@ class Page:
         flags: whether it continues a packet, is the first, is the last.
         granule: samples at 48 kHz up to the end of the last packet that ends on it; -1 if none does.
         serial: of the logical stream.
+        sequence: its number in that stream.
         pieces: parts of packets, and whether each ends its packet.
     """
 
     flags: int
     granule: int
     serial: int
+    sequence: int
     pieces: tuple[tuple[bytes, bool], ...]
 
 
@@ -59,7 +64,7 @@ class Pages:
         """Take bytes and yield the pages that are whole.
 
         Raises:
-            AudioError: it is no Ogg.
+            AudioError: it is no Ogg, or a page is damaged.
         """
         self._left += data
         while True:
@@ -70,7 +75,7 @@ class Pages:
                 )
             if len(self._left) < _PAGE.size:
                 return
-            _, version, flags, granule, serial, _, _, count = _PAGE.unpack_from(self._left)
+            _, version, flags, granule, serial, sequence, checksum, count = _PAGE.unpack_from(self._left)
             if version:
                 raise AudioError(f"Ogg pages have version 0, got {version}")
             begin = _PAGE.size + count
@@ -78,9 +83,13 @@ class Pages:
             end = begin + sum(lengths)
             if len(lengths) < count or len(self._left) < end:
                 return
+            if page_checksum(bytes(self._left[:end])) != checksum:
+                raise AudioError(
+                    f"page {sequence} of the Ogg stream is damaged: its checksum does not fit it"
+                )
             body = bytes(self._left[begin:end])
             del self._left[:end]
-            yield Page(flags, granule, serial, tuple(_pieces(lengths, body)))
+            yield Page(flags, granule, serial, sequence, tuple(_pieces(lengths, body)))
 
 
 class OpusStream:
@@ -94,6 +103,7 @@ class OpusStream:
         self._av = _av()
         self._pages = Pages()
         self._serial: int | None = None
+        self._sequence: int | None = None  # of the last page
         self._packet = bytearray()
         self._headers = 0
         self._decoder: Any = None
@@ -132,6 +142,7 @@ class OpusStream:
             self._serial = page.serial
         if page.serial != self._serial or (page.flags & _FIRST and self._headers):
             raise AudioError("the Ogg stream must hold one Opus stream and nothing else, from its beginning")
+        self._follow(page)
         if bool(page.flags & _CONTINUED) != bool(self._packet):
             raise AudioError("a page of the Ogg stream is missing: a packet does not go on where it should")
         decoded: list[npt.NDArray[np.float32]] = []
@@ -145,6 +156,17 @@ class OpusStream:
                 decoded += self._take(packet, room - sum(map(len, decoded)))
         samples = np.concatenate([np.zeros(0, np.float32), *decoded])
         return self._trimmed(page, samples)
+
+    def _follow(self, page: Page) -> None:
+        """Require the page after the last; whoever joins a broadcast gets its headers, then what is on."""
+        expected = page.sequence if self._sequence is None else (self._sequence + 1) % 2**32
+        joined = self._headers == 2 and not self._samples
+        if page.sequence != expected and not joined:
+            raise AudioError(
+                f"pages of the Ogg stream are missing or came twice: page {page.sequence} follows page "
+                f"{self._sequence}; send every page once, in order"
+            )
+        self._sequence = page.sequence
 
     def _take(self, packet: bytes, room: int) -> list[npt.NDArray[np.float32]]:
         self._headers += 1
@@ -194,6 +216,14 @@ class OpusStream:
         if self._over and page.granule >= 0:
             end = min(end, page.granule - (self._origin or 0) - before)
         return samples[begin : max(begin, end)]
+
+
+def page_checksum(page: bytes) -> int:
+    """Return the checksum that the header of an Ogg page must have; the one that is there does not count."""
+    plain = page[:_CHECKSUM] + bytes(4) + page[_CHECKSUM + 4 :]
+    # zlib has the same polynomial, with the bits of every byte the other way round, and turns them all over.
+    mirrored = zlib.crc32(plain.translate(_MIRROR), 2**32 - 1) ^ (2**32 - 1)
+    return int.from_bytes(mirrored.to_bytes(4, "little").translate(_MIRROR), "big")
 
 
 def opus_available() -> bool:

@@ -131,3 +131,26 @@ def test_one_half_alone_stays_and_is_reported_as_unexpected() -> None:
 def test_the_names_of_an_offline_wavlm_are_recognised(name) -> None:
     with pytest.raises(UnsupportedCheckpointError, match=r"offline WavLM.*streaming_wavlm\.convert"):
         published_names({name: torch.zeros(1)}, "x")
+
+
+def test_a_dict_that_holds_itself_is_refused() -> None:
+    contents: dict = {}
+    contents["model"] = {"state_dict": contents}
+    with pytest.raises(
+        CheckpointMismatchError, match=r"x \[model\] \[state_dict\] is a dict that holds itself"
+    ):
+        find_state_dict(contents, "x")
+
+
+@pytest.mark.parametrize("kind", ["float8", "sparse", "meta"])
+@pytest.mark.parametrize("half", ["c.weight_g", "c.weight_v"])
+def test_a_weight_normalisation_of_an_odd_type_is_refused(kind, half) -> None:
+    odd = {
+        "float8": lambda tensor: tensor.to(torch.float8_e4m3fn),
+        "sparse": lambda tensor: tensor.to_sparse(),
+        "meta": lambda tensor: tensor.to("meta"),
+    }[kind]
+    pair = {"c.weight_g": torch.ones(1, 1, 4), "c.weight_v": torch.ones(3, 2, 4)}
+    pair[half] = odd(pair[half])
+    with pytest.raises(CheckpointMismatchError, match="weight normalisation"):
+        fold_weight_norm(pair, "x")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
+import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +165,16 @@ def test_files_are_not_replaced_unless_asked(exported, model) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["step.pt2"]
 
 
+def test_weights_beside_a_graph_are_not_replaced_unless_asked(model, tmp_path) -> None:
+    pytest.importorskip("openvino")
+    other = tmp_path / "pytorch_model.bin"
+    other.write_bytes(b"of another model")
+    with pytest.raises(ExportError, match=r"pytorch_model\.bin exists"):
+        export(model, tmp_path / "pytorch_model.xml", format="openvino")
+    assert other.read_bytes() == b"of another model"
+    assert [file.name for file in tmp_path.iterdir()] == [other.name]
+
+
 def test_files_that_are_no_export_are_refused(tmp_path) -> None:
     with pytest.raises(ExportError, match="there is no file"):
         open_exported(tmp_path / "nothing.onnx")
@@ -178,3 +192,90 @@ def test_files_that_are_no_export_are_refused(tmp_path) -> None:
     torch.export.save(program, tmp_path / "newer.pt2", extra_files={KEY: '{"format_version": 99}'})
     with pytest.raises(ExportError, match="format version 99"):
         open_exported(tmp_path / "newer.pt2")
+
+
+def changed(source: Path, target: Path, **parts: object) -> Path:
+    """A copy of an archive; ``change`` gets each part's name and contents, ``extra`` are parts more."""
+    with zipfile.ZipFile(source) as before, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as after:
+        for name in before.namelist():
+            after.writestr(
+                name, parts["change"](name, before.read(name)) if "change" in parts else before.read(name)
+            )
+        for name, contents in parts.get("extra", {}).items():
+            after.writestr(name, contents)
+    return target
+
+
+class Evil:
+    """Pickled, it asks for a folder to be made when it is read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder / "ran"),)
+
+
+def pickled(contents: object, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(contents, buffer, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_program_whose_inputs_would_run_code_is_refused(protocol, exported, tmp_path) -> None:
+    evil = pickled(Evil(tmp_path), pickle_protocol=protocol)
+    path = changed(
+        exported(("torch", "bf16", 1)),
+        tmp_path / "evil.pt2",
+        change=lambda name, contents: evil if name.endswith("sample_inputs/model.pt") else contents,
+    )
+    with pytest.raises(ExportError, match=r"was not read: it has in .*model\.pt more than tensors"):
+        open_exported(path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('"use_pickle": false', '"use_pickle": true', "a pickled tensor"),
+        ('"path_name": "weight_0"', '"path_name": "custom_obj_0"', "a pickled constant"),
+        ('"path_name": "weight_0"', '"path_name": "opaque_obj_0"', "a pickled constant"),
+        ("torch.ops.aten.sigmoid.default", "torch.os.system", "the operator 'torch.os.system'"),
+        ("torch.ops.aten.sigmoid.default", "_operator.methodcaller", "the operator"),
+        ("L['position'].size()[0] ==", "__import__('os').system('true') ==", "the expression"),
+        ("positive=True", "positive=exec(True)", "the expression"),
+    ],
+)
+def test_a_program_that_names_code_is_refused(before, after, message, exported, tmp_path) -> None:
+    def change(name: str, contents: bytes) -> bytes:
+        return contents.replace(before.encode(), after.encode()) if name.endswith(".json") else contents
+
+    source = exported(("torch", "fp32", None))
+    path = changed(source, tmp_path / "evil.pt2", change=change)
+    if path.read_bytes() == changed(source, tmp_path / "same.pt2").read_bytes():
+        pytest.skip("this torch writes it in other words")
+    with pytest.raises(ExportError, match=f"was not read: it has {message}"):
+        open_exported(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["archive/data/aotinductor/model/a.so", "archive/data/constants/model.pt", "archive/x.py"]
+)
+def test_a_program_with_parts_of_another_kind_is_refused(name, exported, tmp_path) -> None:
+    path = changed(exported(("torch", "bf16", 1)), tmp_path / "evil.pt2", extra={name: b"x"})
+    with pytest.raises(ExportError, match="was not read: it has the part"):
+        open_exported(path)
+
+
+@pytest.mark.parametrize("place", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_damaged_program_is_a_named_error(place, exported, tmp_path) -> None:
+    contents = bytearray(exported(("torch", "bf16", 1)).read_bytes())
+    start = int(place * len(contents))
+    contents[start : start + 64] = bytes(range(64))
+    (tmp_path / "damaged.pt2").write_bytes(contents)
+    with contextlib.suppress(ExportError):
+        open_exported(tmp_path / "damaged.pt2")
+    (tmp_path / "cut.pt2").write_bytes(contents[:start])
+    with pytest.raises(ExportError, match="cannot be read"):
+        open_exported(tmp_path / "cut.pt2")

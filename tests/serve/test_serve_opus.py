@@ -86,7 +86,7 @@ def say(client: Client, data: bytes) -> None:
     ("spoil", "words"),
     [
         (lambda data: b"RIFF" + data, "begin with 'OggS'"),
-        (lambda data: data.replace(b"OpusHead", b"OpusHand"), "OpusHead"),
+        (lambda data: data.replace(b"OpusHead", b"OpusHand"), "page 0 of the Ogg stream is damaged"),
         (lambda data: data[:-5], "it ends within a page"),
         (lambda data: data + data, "more came"),
     ],

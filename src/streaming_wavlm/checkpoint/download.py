@@ -54,13 +54,14 @@ def locate(
         raise CheckpointNotFoundError(
             f"a checkpoint is named by a path or a hub id 'owner/name', got {type(source).__name__}"
         )
-    path = Path(source).expanduser()
     try:
+        path = Path(source).expanduser()
         if path.exists():
             return path
         near = _near(path)
-    except OSError as error:
-        raise CheckpointNotFoundError(f"{str(source)[:200]!r} is no usable path: {error.strerror}") from error
+    except (OSError, RuntimeError) as error:  # RuntimeError: ~name of somebody without a home
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointNotFoundError(f"{str(source)[:200]!r} is no usable path: {reason}") from error
     text = os.fspath(source)
     if isinstance(source, str) and is_hub_id(text):
         return download(text, options or HubOptions(), files)

@@ -13,6 +13,7 @@ from torch import Tensor
 from streaming_wavlm.errors import CheckpointMismatchError, UnsupportedCheckpointError
 
 from .architecture import some_of
+from .check import WEIGHT_TYPES
 from .sizes import check_sizes
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,15 @@ def find_state_dict(contents: Any, source: str, size: int | None = None) -> dict
         CheckpointMismatchError: there is no state dict.
         CheckpointCorruptError: its tensors claim more than the file holds.
     """
+    return _find(contents, source, size, ())
+
+
+def _find(contents: Any, source: str, size: int | None, above: tuple[int, ...]) -> dict[str, Tensor]:
+    if id(contents) in above:
+        raise CheckpointMismatchError(
+            f"{source} is a dict that holds itself; save the weights alone, with "
+            "torch.save(model.state_dict(), path)"
+        )
     if not isinstance(contents, Mapping):
         raise CheckpointMismatchError(
             f"{source} holds a {type(contents).__name__}; expected a state dict, or a dict with one under "
@@ -54,7 +64,7 @@ def find_state_dict(contents: Any, source: str, size: int | None = None) -> dict
             beside = [str(key) for key in contents if key != name]
             if beside:
                 logger.info("%s: taking %s; beside it and not used: %s", source, name, some_of(beside))
-            return find_state_dict(inner, f"{source} [{name}]", size)
+            return _find(inner, f"{source} [{name}]", size, (*above, id(contents)))
     tensors = {str(name): value for name, value in contents.items() if isinstance(value, Tensor)}
     if not tensors:
         raise CheckpointMismatchError(
@@ -119,7 +129,11 @@ def _multiply_out(magnitude: Tensor, direction: Tensor, name: str) -> Tensor:
     fits = magnitude.ndim in (0, direction.ndim) and all(
         one in (1, size) for one, size in zip(magnitude.shape, direction.shape, strict=False)
     )
-    if not fits or not direction.is_floating_point():
+    sound = all(
+        half.dtype in WEIGHT_TYPES and half.layout == torch.strided and not half.is_meta
+        for half in (magnitude, direction)
+    )
+    if not fits or not sound:
         raise CheckpointMismatchError(
             f"{name} is one half of a weight normalisation, {list(magnitude.shape)} {magnitude.dtype}, and "
             f"does not fit the other, {list(direction.shape)} {direction.dtype}; save the model again"

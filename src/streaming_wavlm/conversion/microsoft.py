@@ -130,7 +130,7 @@ def parse_conv_layers(text: Any, name: str) -> list[tuple[int, int, int]]:
             len(layer) == 3 and all(isinstance(size, int) for size in layer) for layer in layers
         ):
             return layers
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, TypeError, OverflowError, RecursionError, MemoryError):
         pass
     raise UnsupportedCheckpointError(
         f"{name} cannot be converted: cfg.conv_feature_layers is {str(text)[:200]!r}; "

@@ -25,12 +25,14 @@ class Format:
         precisions: those it really computes in.
         why_not: why the others are refused.
         write: writes it.
+        companions: suffixes of the files that it writes beside it.
     """
 
     suffix: str
     precisions: tuple[Precision, ...]
     why_not: str
     write: Writer
+    companions: tuple[str, ...] = ()
 
 
 FORMATS: dict[str, Format] = {
@@ -40,7 +42,7 @@ FORMATS: dict[str, Format] = {
         "ONNX Runtime has no bfloat16 products on the CPU",
         onnx_format.write,
     ),
-    "openvino": Format(".xml", ("fp32", "bf16", "int8"), "", openvino_format.write),
+    "openvino": Format(".xml", ("fp32", "bf16", "int8"), "", openvino_format.write, (".bin",)),
     "torch": Format(
         ".pt2",
         ("fp32", "bf16"),
@@ -68,7 +70,7 @@ def export(
         format: ``"onnx"``, ``"openvino"`` or ``"torch"``.
         precision: ``"fp32"``, ``"bf16"`` or ``"int8"``; see :data:`FORMATS` for which format has which.
         batch: the number of streams; None for any number, where graphs may be slower.
-        overwrite: replace a file that is there.
+        overwrite: replace files that are there.
 
     Returns:
         The file. An OpenVINO graph has its weights in a second one beside it, ``.bin``.
@@ -96,8 +98,9 @@ def export(
             "load it so, and say precision= for the file"
         )
     target = _target(Path(out), kind.suffix)
-    if target.exists() and not overwrite:
-        raise ExportError(f"{target} exists; give another name, or overwrite it (--overwrite)")
+    for file in (target, *map(target.with_suffix, kind.companions)):
+        if file.exists() and not overwrite:
+            raise ExportError(f"{file} exists; give another name, or overwrite it (--overwrite)")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         kind.write(model, target, precision, batch)

@@ -14,7 +14,9 @@ from ..files import replacing
 from ..model import StreamingWavLM
 from .graph import trace
 from .metadata import KEY, Metadata
+from .quiet import quiet
 from .signature import Precision, input_names, output_names
+from .torch_contents import check_contents
 
 
 def write(model: StreamingWavLM, target: Path, precision: Precision, batch: int | None) -> None:
@@ -34,7 +36,7 @@ class TorchStep:
         path: the file.
 
     Raises:
-        ExportError: it cannot be read.
+        ExportError: it cannot be read, or could run code.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,10 +44,16 @@ class TorchStep:
         if not zipfile.is_zipfile(path):  # torch would log a page about it
             raise ExportError(f"{path} cannot be read as a torch.export program: it is no archive")
         try:
-            with path.open("rb") as file:
+            with path.open("rb") as file, quiet():
+                check_contents(path)
                 program = torch.export.load(file, extra_files=extra)
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise ExportError(f"{path} cannot be read as a torch.export program: {error}") from error
+        except ExportError:
+            raise
+        except Exception as error:  # torch's reader of a damaged file fails in any way it likes
+            raise ExportError(
+                f"{path} cannot be read as a torch.export program ({type(error).__name__}: {error}); it is "
+                "damaged, or of another version of torch; export the model again"
+            ) from error
         self.metadata = Metadata.from_json(extra[KEY] or None, path)
         self.window_type = torch.bfloat16 if self.metadata.precision == "bf16" else torch.float32
         self.state_type = self.window_type
