@@ -94,6 +94,16 @@ def test_saved_and_loaded_states_are_equal(tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
 
 
+def test_a_file_in_the_home_folder(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    state = running_state()
+    state.save("~/state")
+    assert equal(StreamState.load("~/state", tiny_config(chunk_ms=80)), state)
+    assert (tmp_path / "state").is_file()
+    with pytest.raises(StateError, match="no home"):
+        state.save("~nobody-of-that-name/state")
+
+
 def test_loading_into_another_config_is_refused(tmp_path) -> None:
     running_state().save(tmp_path / "state")
     with pytest.raises(StateMismatchError, match="another config"):

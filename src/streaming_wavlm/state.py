@@ -131,7 +131,7 @@ class StreamState:
         from safetensors import SafetensorError
         from safetensors.torch import save_file
 
-        target = Path(path)
+        target = _place(path)
         tensors = {
             name: tensor.contiguous() for name, tensor in zip(self.names(), self.tensors(), strict=True)
         }
@@ -162,7 +162,7 @@ class StreamState:
         """
         from safetensors import SafetensorError, safe_open
 
-        source = Path(path)
+        source = _place(path)
         try:
             with safe_open(source, framework="pt") as file:
                 metadata = file.metadata() or {}
@@ -289,6 +289,13 @@ def check_fingerprint(fingerprint: str, config: StreamingWavLMConfig) -> None:
             f"the stream state belongs to a model of another config (fingerprint {fingerprint or 'missing'}, "
             f"this model's is {config.fingerprint()}); go on with the model and chunk size that made it"
         )
+
+
+def _place(path: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # nobody's home
+        raise StateError(f"{path} names no home that there is ({error}); give the folder itself") from error
 
 
 def _check_values(source: Path, name: str, tensor: Tensor) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -149,8 +151,8 @@ def test_another_chunk_is_another_graph_made_once(engines, model) -> None:
     engine, wav = engines("openvino"), noise(1, 20_001, dtype=torch.float32)
     with torch.inference_mode():
         assert worst(engine(wav, chunk_ms=80).hidden_states, model(wav, chunk_ms=80).hidden_states) < CLOSE
-    assert engine.with_chunk(80) is engine.with_chunk(80)
-    assert engine.with_chunk(80).with_chunk(200) is engine
+    assert engine.with_chunk(80)._graph is engine.with_chunk(80)._graph
+    assert engine.with_chunk(80).with_chunk(200)._graph is engine._graph
     with pytest.raises(StateMismatchError):
         engine.step(wav[:, :3200], engine.with_chunk(80).init_state(1))
 
@@ -198,6 +200,22 @@ def test_a_given_file_is_used_and_another_models_refused(engines, model, tmp_pat
     assert worst(engine(wav).hidden_states, engines("onnxruntime")(wav).hidden_states) == 0
     with pytest.raises(EngineError):
         OnnxRuntimeModel(model, "int8", file=path)
+
+
+def test_an_engine_and_its_file_go_with_the_last_reference(model, monkeypatch) -> None:
+    """At once, without the collector of cycles: a graph is hundreds of megabytes."""
+    monkeypatch.setattr(GraphEngine, "_exported", lambda engine, model: object())
+    gc.disable()
+    try:
+        engine = OnnxRuntimeModel(model, threads=1)
+        other, file, gone = engine.with_chunk(80), engine._spooled._file, weakref.ref(engine)
+        del engine
+        assert gone() is None
+        assert file.exists()  # for the other's further chunk sizes
+        del other
+        assert not file.exists()
+    finally:
+        gc.enable()
 
 
 def test_what_an_engine_cannot_run_is_refused(model) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import logging
@@ -101,8 +100,7 @@ def _measured(model: StreamingWavLM, precision: str, build: Build) -> Choice:
             reason = EngineError("it exports the model first, each time it is loaded: ask for it by name")
         if reason is None:
             try:
-                own = copy.deepcopy(model) if engine == "eager" else model
-                times[engine] = _step_ms(build(own, engine, precision))
+                times[engine] = _step_ms(build(model, engine, precision))
                 continue
             except StreamingWavLMError as error:
                 reason = error

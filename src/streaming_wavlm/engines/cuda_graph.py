@@ -14,6 +14,7 @@ from ..model import StreamingWavLM
 from ..state import StreamState
 from ..streaming import Feed
 from .base import Engine
+from .converted import converted
 from .linear import Precision
 
 _WARM_UP = 3
@@ -74,7 +75,7 @@ class GraphedModel(Engine[StreamState]):
 
     Args:
         model: the model, on its device; bf16 is a matter of its weights, see ``precision``.
-        precision: ``"fp32"`` or ``"bf16"``; the weights are brought to it, in place.
+        precision: ``"fp32"`` or ``"bf16"``; the weights are brought to it in a copy.
         sizes: batch sizes that are kept captured; each holds its own copy of a batch's state.
 
     Raises:
@@ -88,7 +89,7 @@ class GraphedModel(Engine[StreamState]):
         super().__init__(model, precision)
         if precision == "int8":
             raise EngineError('engine "cuda_graph" has no int8; use precision "bf16" or "fp32"')
-        self._model = model.to(torch.bfloat16) if precision == "bf16" else model
+        self._model = converted(model, torch.bfloat16) if precision == "bf16" else model
         self._sizes = sizes
         self._captured: dict[tuple[int, ...], Captured] = {}
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -23,6 +22,18 @@ from ..streaming import Feed
 from .base import Engine
 from .linear import Precision
 from .spooled import SpooledModel
+
+
+class Graph(NamedTuple):
+    """The step of one chunk size.
+
+    Attributes:
+        step: the graph in its runtime.
+        lock: held while it runs: a request of a runtime holds one step at a time.
+    """
+
+    step: ExportedStep
+    lock: threading.Lock
 
 
 class GraphEngine(Engine[StreamState]):
@@ -56,12 +67,12 @@ class GraphEngine(Engine[StreamState]):
     ) -> None:
         super().__init__(model, precision)
         self._threads = torch.get_num_threads() if threads is None else threads
-        self._step = self._exported(model) if file is None else self._given(file)
+        step = self._exported(model) if file is None else self._given(file)
         # The graph cannot be turned back into the model, and another chunk size is another graph.
         self._spooled = SpooledModel(model)
-        # A request of a runtime holds one step at a time.
-        self._lock = threading.Lock()
-        self._chunks: dict[int, Any] = {self.config.chunk_ms: self}
+        self._graph = Graph(step, threading.Lock())
+        # Not of engines, which would keep each other in memory.
+        self._graphs: dict[int, Graph] = {self.config.chunk_ms: self._graph}
 
     @property
     def dtype(self) -> torch.dtype:
@@ -77,14 +88,12 @@ class GraphEngine(Engine[StreamState]):
         Raises:
             ConfigError: the chunk is no multiple of the hop.
         """
-        if chunk_ms not in self._chunks:
-            other = copy.copy(self)
-            model = self._spooled.load(chunk_ms)
-            other.config, other._lock = model.config, threading.Lock()
-            other._step = other._exported(model)
-            self._chunks[chunk_ms] = other
-        engine: Self = self._chunks[chunk_ms]
-        return engine
+        other = super().with_chunk(chunk_ms)
+        if chunk_ms not in self._graphs:
+            step = other._exported(self._spooled.load(chunk_ms))
+            self._graphs[chunk_ms] = Graph(step, threading.Lock())
+        other._graph = self._graphs[chunk_ms]
+        return other
 
     def _exported(self, model: StreamingWavLM) -> ExportedStep:
         with tempfile.TemporaryDirectory(prefix="streaming-wavlm-") as folder:
@@ -104,10 +113,10 @@ class GraphEngine(Engine[StreamState]):
         return step
 
     def _begin(self, batch: int) -> StreamState:
-        return in_types_of(self._step, initial_state(self.config, batch, self.device, self.dtype))
+        return in_types_of(self._graph.step, initial_state(self.config, batch, self.device, self.dtype))
 
     def _adopt(self, state: Any) -> StreamState:
-        return in_types_of(self._step, state.unpacked().to(self.device))
+        return in_types_of(self._graph.step, state.unpacked().to(self.device))
 
     @torch.no_grad()
     def _advance(
@@ -135,6 +144,6 @@ class GraphEngine(Engine[StreamState]):
     ) -> tuple[list[Tensor], StreamState]:
         missing = self.config.chunk_samples - samples.shape[1]
         samples = F.pad(samples, (0, missing)) if missing else samples.contiguous()
-        with self._lock:
-            hidden, after = advance(self._step, samples, frames, state)
+        with self._graph.lock:
+            hidden, after = advance(self._graph.step, samples, frames, state)
         return [hidden[layer][:, :hops] for layer in layers], after

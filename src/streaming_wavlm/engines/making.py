@@ -11,6 +11,7 @@ from ..model import StreamingWavLM
 from ..streaming import Streaming
 from .auto import fastest
 from .available import ENGINES, why_not
+from .converted import converted
 from .linear import PRECISIONS, Precision
 from .packed import PackedModel
 
@@ -19,7 +20,8 @@ def make_engine(model: StreamingWavLM, engine: str = "auto", precision: str = "f
     """Return a way to run a model.
 
     Args:
-        model: the model, in eval mode; its weights are copied where an engine lays them out anew.
+        model: the model, in eval mode; it is left as it is. Its weights are copied where an engine lays them
+            out anew or has them in another type; otherwise they are shared.
         engine: ``"eager"``, the model's own modules; ``"packed"``, laid out for streaming on a CPU;
             ``"openvino"`` or ``"onnxruntime"``, a graph in that runtime; ``"cuda_graph"``; or ``"auto"``, the
             fastest of those that can run here.
@@ -42,7 +44,7 @@ def make_engine(model: StreamingWavLM, engine: str = "auto", precision: str = "f
     if reason is not None:
         raise reason
     if engine == "eager":
-        return model.to(torch.bfloat16) if precision == "bf16" else model
+        return converted(model, torch.bfloat16) if precision == "bf16" else model
     if engine == "cuda_graph":
         from .cuda_graph import GraphedModel
 
