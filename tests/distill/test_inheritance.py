@@ -88,6 +88,17 @@ def test_the_second_stage_may_inherit_the_first(root: Path) -> None:
     assert stages[1].student.source == str(root / "both" / "a")
 
 
+def test_a_damaged_checkpoint_of_another_run_is_passed_over_and_left_as_it_is(root: Path) -> None:
+    before = learnt(root / "first")
+    folder = root / "first" / CHECKPOINTS
+    last = folder / "step-00000008.pt"
+    last.write_bytes(b"cut short")
+    names = {path.name for path in folder.iterdir()}
+    taken = begun(root, "run", root / "first")
+    assert {path.name for path in folder.iterdir()} == names
+    assert any(not torch.equal(taken[name], value) for name, value in before.items())
+
+
 def test_another_objective_cannot_inherit(root: Path) -> None:
     with pytest.raises(ConfigError, match="had another objective"):
         begun(root, "run", root / "first", objective={"pairs": OBJECTIVE["pairs"][:1]})

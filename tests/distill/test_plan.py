@@ -109,3 +109,9 @@ def test_the_command_trains_and_goes_on(
     assert "seed: 3 → 9" in capsys.readouterr().err
     assert main([*command, "stepz=9"]) == 2
     assert "did you mean 'steps'" in capsys.readouterr().err
+
+
+def test_a_dev_recording_that_cannot_be_read_does_not_end_the_plan(root: Path) -> None:
+    (root / "voices/audio/voice23.wav").write_bytes(b"garbage")
+    values = recipe_values(root, root / "run", data={"batch_seconds": 0.8})
+    assert "2 validations of" in plan_stages(build_stages(values))

@@ -50,6 +50,28 @@ def test_every_process_fits_the_same_codebook_as_one_that_saw_all() -> None:
     assert torch.equal(books[0].centroids, books[2].centroids)
 
 
+def test_a_batch_without_frames_adds_nothing_on_one_process_or_on_several() -> None:
+    frames, _ = blobs()
+    gathered: list[torch.Tensor] = []
+
+    def gather(rows: torch.Tensor) -> torch.Tensor:
+        gathered.append(rows)
+        return torch.cat([rows, frames])
+
+    alone, empty, of_two = (Codebook(4, 2) for _ in range(3))
+    empty.measure(frames[:0])
+    with pytest.raises(StateError, match="needs a sample of the targets"):
+        empty.fit()
+    for book in (alone, empty):
+        book.measure(frames)
+        book.fit()
+    of_two.measure(frames[:0], gather)
+    of_two.fit()
+    assert torch.equal(alone.centroids, empty.centroids)
+    assert gathered[0].shape == (400, 2)  # as many as any other process gives
+    assert torch.isfinite(of_two.centroids).all()
+
+
 def test_guessing_costs_one_and_knowing_costs_nothing() -> None:
     frames, _ = blobs(12)
     book = Codebook(4, 2)

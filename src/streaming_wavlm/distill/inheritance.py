@@ -27,7 +27,7 @@ def inherit(task: DistillTask, run: Path) -> None:
         ResumeError: its checkpoints are damaged.
     """
     store = CheckpointStore(run / CHECKPOINTS, keep=1)
-    step = store.latest()
+    step = store.latest(tidy=False)
     if step is None:
         raise ConfigError(
             f"student.source {run} holds no checkpoints of a run; to begin with a student alone, use "

@@ -15,6 +15,7 @@ import torch
 
 from ..checkpoint import Checkpoint
 from ..config import StreamingWavLMConfig
+from ..data import DataError
 from ..errors import CheckpointNotFoundError
 from ..hub import build_model
 from ..model import StreamingWavLM
@@ -181,16 +182,25 @@ def _pairs(shop: Workshop) -> list[tuple[str, str]]:
 
 
 def _validation_seconds(shop: Workshop, fabric: Any) -> float:
-    """How long one validation takes, judged by the time of its longest batch."""
-    if shop.held_out is None:
+    """How long one validation takes, judged by the time of its longest batch that can be read."""
+    held_out = shop.held_out
+    if held_out is None:
         return 0.0
-    batches = shop.held_out.batches
-    shop.held_out.batches = batches[-fabric.world_size :]
-    began = time.monotonic()
-    validate(shop.task, shop.teachers, shop.held_out, shop.validation_chunks, fabric)
-    shop.held_out.batches = batches
-    seconds = time.monotonic() - began
-    return seconds * len(batches) / int(fabric.world_size)
+    batches, world = held_out.batches, int(fabric.world_size)
+    try:
+        for end in range(len(batches), 0, -world):
+            held_out.batches = batches[max(0, end - world) : end]
+            began = time.monotonic()
+            try:
+                validate(shop.task, shop.teachers, held_out, shop.validation_chunks, fabric)
+            except DataError:
+                if end <= world:
+                    raise
+                continue
+            return (time.monotonic() - began) * len(batches) / world
+    finally:
+        held_out.batches = batches
+    return 0.0
 
 
 def _memory(fabric: Any) -> str:

@@ -33,6 +33,7 @@ SELF = "self"
 # Where in its folder a finished run leaves the student, and every run its checkpoints.
 FINAL = "final"
 CHECKPOINTS = "checkpoints"
+_SEEDS = 2**64  # torch takes no larger ones
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,9 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.accumulate < 1 or self.seed < 0:
+        if self.steps < 1 or self.accumulate < 1 or not 0 <= self.seed < _SEEDS:
             raise ConfigError(
-                "steps and accumulate must be from 1 and seed from 0, got "
+                "steps and accumulate must be from 1 and seed from 0 to 2**64 - 1, got "
                 f"{self.steps}, {self.accumulate} and {self.seed}"
             )
         names = [teacher.name for teacher in self.teachers]
@@ -171,7 +172,8 @@ def build_stages(
         special = [parts[2] for parts in own.values() if parts[1] == name]
         fields = override(merge({**base, "name": name}, stage), [*common, *special])
         student = override(stage, special).get("student") or {}
-        if built and not student.get("source"):
+        # What is no mapping is refused below, with its name.
+        if built and isinstance(student, Mapping) and not student.get("source"):
             fields = merge(fields, {"student": _start_from(built[-1], student.get("init") == "run")})
         if isinstance(fields.get("out"), str):
             fields["out"] = str(Path(fields["out"]) / name)

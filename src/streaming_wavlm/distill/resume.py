@@ -74,10 +74,12 @@ class CheckpointStore:
         self._prune(best)
         return path
 
-    def latest(self) -> int | None:
+    def latest(self, tidy: bool = True) -> int | None:
         """Return the step of the last checkpoint that is sound; None if there is no checkpoint at all.
 
-        Damaged ones after it are put aside under another name.
+        Args:
+            tidy: put damaged ones after it aside under another name; not in the folder of another run, which
+                may be at work there.
 
         Raises:
             ResumeError: there are checkpoints and none is sound.
@@ -89,7 +91,8 @@ class CheckpointStore:
                 return step
             path = self._path(step)
             logger.warning("the checkpoint %s is damaged (%s): going back to the one before", path, problem)
-            path.replace(path.with_name(f"{path.name}.damaged"))
+            if tidy:
+                path.replace(path.with_name(f"{path.name}.damaged"))
         if steps:
             raise ResumeError(
                 f"none of the {len(steps)} checkpoints in {self.folder} is sound; remove the run's folder "

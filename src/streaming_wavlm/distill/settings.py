@@ -68,6 +68,10 @@ class OptimiserSettings:
     def __post_init__(self) -> None:
         if not self.lr > 0 or (self.clip is not None and not self.clip > 0):
             raise ConfigError(f"lr and clip must be above 0, got {self.lr} and {self.clip}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"betas must be from 0 to below 1, got {list(self.betas)}")
+        if not (self.eps >= 0 and self.weight_decay >= 0):
+            raise ConfigError(f"eps and weight_decay must be from 0, got {self.eps} and {self.weight_decay}")
 
 
 @dataclass(frozen=True)
@@ -206,3 +210,10 @@ class RuntimeSettings:
     precision: Literal["auto"] | Precision = "auto"
     teacher_dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
     threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.nodes < 1 or (self.threads is not None and self.threads < 1):
+            raise ConfigError(
+                f"nodes and threads must be from 1, got {self.nodes} and {self.threads}; leave threads out "
+                "for torch's own choice"
+            )

@@ -1,4 +1,11 @@
-"""One step of training: batches in, weights changed; nothing else decides about the result."""
+"""One step of training: batches in, weights changed; nothing else decides about the result.
+
+A loss is a mean over the frames of the whole step: over the processes exactly, over accumulated batches by
+each batch's share of the student's frames. The share is that of frames for pooled losses too, which there are
+once per recording: of several accumulated batches each weighs by its frames and not by its rows, so a
+recording counts as much as those of its batch are long on average. Over the processes, every recording of a
+place counts the same.
+"""
 
 from __future__ import annotations
 

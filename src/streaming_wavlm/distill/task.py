@@ -111,6 +111,11 @@ class Teachers:
             return self.models[self.positional].positional(wavs, lengths)
         targets = {name: model(wavs, lengths) for name, model in self.models.items()}
         if self.self_layers:
-            with torch.no_grad():
-                targets[SELF] = targets_of(self.student, wavs, lengths, self.self_layers)
+            learning = self.student.training
+            self.student.eval()  # targets that dropout has been at are noise
+            try:
+                with torch.no_grad():
+                    targets[SELF] = targets_of(self.student, wavs, lengths, self.self_layers)
+            finally:
+                self.student.train(learning)
         return targets

@@ -50,12 +50,18 @@ class Codebook(nn.Module):
         """Take some frames of a batch into the sample.
 
         Args:
-            frames: ``[frames, dim]``, at least one.
+            frames: ``[frames, dim]``; of none, nothing is taken.
             gather: collects rows of all processes, where there are several.
         """
-        spread = torch.linspace(0, len(frames) - 1, _FRAMES_PER_BATCH, device=frames.device).round().long()
-        taken = frames[spread].to(self.centroids.dtype)
-        self._sample.append(taken if gather is None else gather(taken))
+        if len(frames):
+            spread = (
+                torch.linspace(0, len(frames) - 1, _FRAMES_PER_BATCH, device=frames.device).round().long()
+            )
+            taken = frames[spread].to(self.centroids.dtype)
+        else:  # the other processes wait for as many rows as theirs
+            taken = self.centroids.new_full((_FRAMES_PER_BATCH, self.centroids.shape[1]), math.nan)
+        rows = taken if gather is None else gather(taken)
+        self._sample.append(rows[~rows.isnan().all(1)])
 
     @torch.no_grad()
     def fit(self) -> None:
@@ -64,7 +70,7 @@ class Codebook(nn.Module):
         Raises:
             StateError: nothing was measured.
         """
-        if not self._sample:
+        if not any(len(rows) for rows in self._sample):
             raise StateError('the loss "units" needs a sample of the targets: measure some batches first')
         sample = torch.cat(self._sample)
         self._sample = []
