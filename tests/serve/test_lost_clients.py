@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import time
@@ -65,6 +66,33 @@ def test_connections_that_never_ask_for_anything_are_closed(model, said) -> None
         assert not server.server.server_state.connections
         for line in lines:
             line.close()
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_half_of_a_second_request_is_not_waited_for_without_end(model, together) -> None:
+    first, half = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /healthz HT"
+    with live(model, hello_seconds=0.3) as server, socket.socket() as line:
+        line.settimeout(20)
+        line.connect(("127.0.0.1", port(server)))
+        line.sendall(first + half if together else first)
+        assert line.recv(10_000).startswith(b"HTTP/1.1 200")
+        with contextlib.suppress(OSError):
+            line.sendall(b"" if together else half)
+            while line.recv(10_000):
+                pass
+        server.wait(lambda _: not server.server.server_state.connections)
+
+
+def test_requests_one_after_the_other_have_time_each(model) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+    with live(model, hello_seconds=0.5) as server, socket.socket() as line:
+        line.settimeout(20)
+        line.connect(("127.0.0.1", port(server)))
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            line.sendall(request)
+            assert line.recv(10_000).startswith(b"HTTP/1.1 200")
+            time.sleep(0.05)
 
 
 def test_a_stream_outlives_the_time_for_a_first_request(model) -> None:

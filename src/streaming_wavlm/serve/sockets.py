@@ -22,23 +22,47 @@ _LINGER_SECONDS = 2.0
 
 
 def http_protocol(seconds: float) -> type[asyncio.Protocol]:
-    """Return uvicorn's HTTP, but a connection that asks for nothing is closed.
+    """Return uvicorn's HTTP, but a connection that does not get on with a request is closed.
 
-    uvicorn waits for a first request without end; connections that never make one count for no limit.
+    uvicorn waits without end for a first request and for the rest of any, and such connections count for no
+    limit.
 
     Args:
-        seconds: that a connection has for its first request.
+        seconds: that a connection has for its first request, and for each from its first byte on.
     """
 
     class _Punctual(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            asyncio.get_running_loop().call_later(seconds, self._require_request, transport)
+            self._deadline: asyncio.TimerHandle | None = None
+            self._set_deadline()
 
-        def _require_request(self, transport: Any) -> None:
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._set_deadline()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._lift_deadline()
+            super().connection_lost(exc)
+
+        def _waits(self) -> bool:
+            return self.cycle is None or self.cycle.response_complete
+
+        def _set_deadline(self) -> None:
+            if not self._waits():
+                self._lift_deadline()
+            elif self._deadline is None:
+                self._deadline = asyncio.get_running_loop().call_later(seconds, self._require_request)
+
+        def _lift_deadline(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+        def _require_request(self) -> None:
             # A WebSocket's connection has changed hands by now.
-            if self.cycle is None and transport.get_protocol() is self:
-                transport.abort()
+            if self._waits() and self.transport.get_protocol() is self:
+                self.transport.abort()
 
     return _Punctual
 
