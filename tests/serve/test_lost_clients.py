@@ -104,6 +104,19 @@ def test_a_stream_outlives_the_time_for_a_first_request(model) -> None:
         assert server.service.connections == 1
 
 
+def test_what_is_said_to_a_client_that_is_gone_does_not_fill_the_log(model, caplog) -> None:
+    said = b'{"type": "ping"}'
+    pings = (bytes([0x81, 0x80 | len(said), 0, 0, 0, 0]) + said) * 5000
+    with live(model, rate=1e6, burst_seconds=1e6) as server:
+        for _ in range(3):
+            client = RawClient(port(server), HELLO)
+            client.socket.sendall(pings)
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.socket.close()  # a reset
+        server.wait(lambda service: service.connections == 0, 30)
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_garbage_in_place_of_frames_ends_that_connection_alone(model, seed) -> None:
     rng, wave = np.random.default_rng(seed), speech(0.5)

@@ -225,6 +225,7 @@ class Connection:
         while True:
             await self._woken.wait()
             self._woken.clear()
+            turn = time.monotonic()
             while self._outbox:
                 payload = self._outbox[0]
                 try:
@@ -238,6 +239,9 @@ class Connection:
                     ) from error
                 self._outbox.popleft()
                 self._outbox_bytes -= len(payload)
+                if time.monotonic() - turn > _TURN_SECONDS:  # sending waits for nothing while there is room
+                    await asyncio.sleep(0)
+                    turn = time.monotonic()
 
     async def _send(self, payload: Payload) -> None:
         try:

@@ -93,6 +93,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         Args:
             message: of ASGI.
         """
+        if message["type"] == "websocket.send" and self.transport.is_closing() and not self.disconnected:
+            # Nobody hears it any more; asyncio would warn of each. The news of the end is under way.
+            await asyncio.sleep(0)
+            return
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             # The handshake ended with a refusal; uvicorn would log an error that it never ended.
