@@ -28,7 +28,8 @@ def require_fit(head: Head, model: Streaming[Any]) -> None:
     if not wanted.layers and not -config.num_layers <= wanted.layer < config.num_layers:
         raise HeadError(
             f"the head {wanted.name!r} hears layer {wanted.layer}, and the model has {config.num_layers}, "
-            f"from {-config.num_layers} to {config.num_layers - 1}; serve the checkpoint that it was trained on"
+            f"from {-config.num_layers} to {config.num_layers - 1}; "
+            "serve the checkpoint that it was trained on"
         )
     if wanted.weights is not None and wanted.weights != model.mark():
         logger.warning(
