@@ -119,6 +119,8 @@ def test_damaged_heads_are_named_errors(tmp_path) -> None:
         ({"kind": "song"}, "kind of a head must be"),
         ({"dim": 10**9}, "dim of a head must be"),
         ({"window_frames": 0}, "window_frames"),
+        ({"layer": "last"}, "layer of a head"),
+        ({"layer": 256}, "layer of a head"),
         ({"slots": []}, "slots of a head"),
         ({"slots": 3}, "damaged"),
         ({"after": {"hidden": [4], "activation": "system"}}, "activation"),
@@ -152,6 +154,16 @@ def test_a_head_has_to_fit_its_model(caplog) -> None:
     other = HeadConfig("x", "emotion", "pooled", (Slot("emotion", ("a", "b")),), dim=DIM, layers=5)
     with pytest.raises(HeadError, match="hears 5 layers of width 16"):
         require_fit(PooledHead(other), model)
+    layers = model.config.num_layers
+    for layer in (layers, -layers - 1):
+        alone = HeadConfig("x", "emotion", "pooled", other.slots, dim=DIM, layers=0, layer=layer)
+        with pytest.raises(
+            HeadError, match=f"hears layer {layer}, and the model has {layers}, from -{layers}"
+        ):
+            require_fit(PooledHead(alone), model)
+    for layer in (layers - 1, -layers):
+        alone = HeadConfig("x", "emotion", "pooled", other.slots, dim=DIM, layers=0, layer=layer)
+        require_fit(PooledHead(alone), model)
     marked = head("words")
     marked.config = HeadConfig.from_json({**marked.config.to_json(), "weights": model.mark()})
     require_fit(marked, model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import time
@@ -67,6 +68,33 @@ def test_connections_that_never_ask_for_anything_are_closed(model, said) -> None
             line.close()
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_half_of_a_second_request_is_not_waited_for_without_end(model, together) -> None:
+    first, half = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /healthz HT"
+    with live(model, hello_seconds=0.3) as server, socket.socket() as line:
+        line.settimeout(20)
+        line.connect(("127.0.0.1", port(server)))
+        line.sendall(first + half if together else first)
+        assert line.recv(10_000).startswith(b"HTTP/1.1 200")
+        with contextlib.suppress(OSError):
+            line.sendall(b"" if together else half)
+            while line.recv(10_000):
+                pass
+        server.wait(lambda _: not server.server.server_state.connections)
+
+
+def test_requests_one_after_the_other_have_time_each(model) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+    with live(model, hello_seconds=0.5) as server, socket.socket() as line:
+        line.settimeout(20)
+        line.connect(("127.0.0.1", port(server)))
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            line.sendall(request)
+            assert line.recv(10_000).startswith(b"HTTP/1.1 200")
+            time.sleep(0.05)
+
+
 def test_a_stream_outlives_the_time_for_a_first_request(model) -> None:
     wave = speech(0.9)
     with live(model, hello_seconds=0.2) as server, Client(server.url, HELLO, retries=0) as client:
@@ -74,6 +102,19 @@ def test_a_stream_outlives_the_time_for_a_first_request(model) -> None:
             client.send(part)
             client.receive(timeout=0.1)
         assert server.service.connections == 1
+
+
+def test_what_is_said_to_a_client_that_is_gone_does_not_fill_the_log(model, caplog) -> None:
+    said = b'{"type": "ping"}'
+    pings = (bytes([0x81, 0x80 | len(said), 0, 0, 0, 0]) + said) * 5000
+    with live(model, rate=1e6, burst_seconds=1e6) as server:
+        for _ in range(3):
+            client = RawClient(port(server), HELLO)
+            client.socket.sendall(pings)
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.socket.close()  # a reset
+        server.wait(lambda service: service.connections == 0, 30)
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 @pytest.mark.parametrize("seed", range(8))

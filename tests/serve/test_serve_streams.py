@@ -70,6 +70,7 @@ def test_a_hello_chooses_chunk_layers_weights_and_type(server, model) -> None:
 
 def test_pooled_features_are_the_mean_of_each_chunk(server, model) -> None:
     wave = speech(0.75, 3)  # ends within a chunk of four frames
+    before = server.service.metrics.frames._value.get()
     with Client(server.url, layers=ALL, weights=[1, -1], pool="mean", encoding="float32") as client:
         assert client.ready["pool"] == "mean"
         client.send(wave)
@@ -81,6 +82,7 @@ def test_pooled_features_are_the_mean_of_each_chunk(server, model) -> None:
         part = frames[:, event.position : event.position + event.frames].mean(1, keepdims=True)
         np.testing.assert_allclose(event.array, part[:1] - part[1:], atol=1e-5)
     assert [event.frames for event in events] == [4] * 9 + [2]
+    assert server.service.metrics.frames._value.get() - before == 38
 
 
 def test_another_rate_and_encoding_are_the_servers_work(server, model) -> None:

@@ -111,6 +111,17 @@ def test_what_is_decided_after_some_seconds_is_the_running_decision_there(
             ]
 
 
+def test_the_trials_are_those_of_the_split(features, tmp_path, monkeypatch, hub) -> None:
+    task = "sv_voxceleb1"
+    expert = expert_of(task, heads.use("causal", task, config_of(task, tmp_path)), tmp_path, monkeypatch)
+    expert.dev_dataset.pair_table = (("0", "b", "c"),)
+    waves = [np.zeros(320 * len(feature), dtype=np.float32) for feature in features]
+    runner = runner_of(task, expert, waves, (list("abcd"),), lambda _: features)
+    (dev,), (test,) = (heads.heard(runner, split, [9]) for split in ("dev", "test"))
+    assert dev.units[:, 0].tolist() == [0]
+    assert test.units[:, 0].tolist() == [1, 0]
+
+
 def test_moments_that_cannot_be_judged_are_refused(tmp_path, monkeypatch, hub) -> None:
     expert = expert_of("sv_voxceleb1", config_of("sv_voxceleb1", tmp_path), tmp_path, monkeypatch)
     runner = runner_of("sv_voxceleb1", expert, [], (), None)

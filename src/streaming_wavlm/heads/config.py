@@ -99,6 +99,12 @@ class HeadConfig:
         )
         _require(0 < self.dim <= WIDEST, "dim", self.dim, f"1 to {WIDEST}")
         _require(0 <= self.layers <= 256, "layers", self.layers, "0 to 256")
+        _require(
+            isinstance(self.layer, int) and -256 <= self.layer < 256,
+            "layer",
+            self.layer,
+            "-256 to 255, a number",
+        )
         _require(0 <= self.projector <= WIDEST, "projector", self.projector, f"0 to {WIDEST}")
         for layers in (self.before or Perceptron(), self.after):
             _require(

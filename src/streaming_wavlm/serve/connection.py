@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 # Closing speaks to the client once more; a client that does not listen must not hold the server up.
 _CLOSE_SECONDS = 1.0
+# After so much work on what one client sent, the others have their turn.
+_TURN_SECONDS = 0.002
+# A message costs its work, however little audio is in it: it counts as so much.
+_LEAST_SECONDS = 0.005
 
 
 class Connection:
@@ -41,6 +45,7 @@ class Connection:
         self._outbox_bytes = 0
         self._woken = asyncio.Event()
         self._end: StreamEndError | None = None
+        self._charged = 0.0  # for messages with less audio than they count as
         self._welcome = False  # whether it has a stream
         self._patience: asyncio.Timeout | None = None  # with a client that has not said hello
 
@@ -130,8 +135,13 @@ class Connection:
         return StreamEndError(CloseCode.INTERNAL, "the server failed on this stream; begin anew", keep=True)
 
     async def _read(self) -> None:
+        turn = time.monotonic()
         while True:
             await self._room()
+            # Nothing here waits while there is a message.
+            if time.monotonic() - turn > _TURN_SECONDS:
+                await asyncio.sleep(0)
+                turn = time.monotonic()
             try:
                 # Not wait_for: that may lose the wish to stop when a message comes in the same moment.
                 async with asyncio.timeout(self._limits.idle_seconds):
@@ -142,10 +152,12 @@ class Connection:
                 ) from error
             if self._end is not None:
                 return  # the stream may be another connection's by now
+            before = self._stream.total_seconds
             if isinstance(received, bytes):
                 self._take_audio(received)
             else:
                 self._take_text(parse(received))
+            self._charged += max(0.0, _LEAST_SECONDS - (self._stream.total_seconds - before))
             self._service.pump(self._stream)
 
     def _take_audio(self, data: bytes) -> None:
@@ -177,7 +189,8 @@ class Connection:
         stream, limits = self._stream, self._limits
         while self._service.draining or stream.ending or stream.waiting_seconds > limits.buffer_seconds:
             await asyncio.sleep(0.005)
-        ahead = stream.total_seconds - limits.burst_seconds - limits.rate * (time.monotonic() - stream.opened)
+        allowed = limits.burst_seconds + limits.rate * (time.monotonic() - stream.opened)
+        ahead = stream.total_seconds + self._charged - allowed
         if ahead > 0:
             await asyncio.sleep(ahead / limits.rate)
 
@@ -212,6 +225,7 @@ class Connection:
         while True:
             await self._woken.wait()
             self._woken.clear()
+            turn = time.monotonic()
             while self._outbox:
                 payload = self._outbox[0]
                 try:
@@ -225,6 +239,9 @@ class Connection:
                     ) from error
                 self._outbox.popleft()
                 self._outbox_bytes -= len(payload)
+                if time.monotonic() - turn > _TURN_SECONDS:  # sending waits for nothing while there is room
+                    await asyncio.sleep(0)
+                    turn = time.monotonic()
 
     async def _send(self, payload: Payload) -> None:
         try:

@@ -211,8 +211,7 @@ class Service:
             self.metrics.errors.labels("stream").inc()
             self._fail(stream, error)
             return
-        if result.features is not None:
-            self.metrics.frames.inc(result.features.shape[1])
+        self.metrics.frames.inc(result.frames)
         if listener is not None:
             listener.deliver(sent)
             self.pump(stream)

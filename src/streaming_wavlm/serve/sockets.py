@@ -6,39 +6,79 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections import deque
 from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+# What is looked at before others have their turn, in bytes and in seconds: a read may hold 40 000 messages.
+_PIECE = 2048
+_TURN_SECONDS = 0.005
+# Fragments of one message; those without a byte count for no other limit.
+_MOST_FRAGMENTS = 500
 # From the end of a conversation to the end of its connection.
 _LINGER_SECONDS = 2.0
 
 
 def http_protocol(seconds: float) -> type[asyncio.Protocol]:
-    """Return uvicorn's HTTP, but a connection that asks for nothing is closed.
+    """Return uvicorn's HTTP, but a connection that does not get on with a request is closed.
 
-    uvicorn waits for a first request without end; connections that never make one count for no limit.
+    uvicorn waits without end for a first request and for the rest of any, and such connections count for no
+    limit.
 
     Args:
-        seconds: that a connection has for its first request.
+        seconds: that a connection has for its first request, and for each from its first byte on.
     """
 
     class _Punctual(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            asyncio.get_running_loop().call_later(seconds, self._require_request, transport)
+            self._deadline: asyncio.TimerHandle | None = None
+            self._set_deadline()
 
-        def _require_request(self, transport: Any) -> None:
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._set_deadline()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._lift_deadline()
+            super().connection_lost(exc)
+
+        def _waits(self) -> bool:
+            return self.cycle is None or self.cycle.response_complete
+
+        def _set_deadline(self) -> None:
+            if not self._waits():
+                self._lift_deadline()
+            elif self._deadline is None:
+                self._deadline = asyncio.get_running_loop().call_later(seconds, self._require_request)
+
+        def _lift_deadline(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+        def _require_request(self) -> None:
             # A WebSocket's connection has changed hands by now.
-            if self.cycle is None and transport.get_protocol() is self:
-                transport.abort()
+            if self._waits() and self.transport.get_protocol() is self:
+                self.transport.abort()
 
     return _Punctual
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's, but a connection that has ended is over, read or not, and a refusal is no error."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin.
+
+        Args:
+            transport: of the connection.
+        """
+        self._pieces: deque[bytes] = deque()  # read, and not yet looked at
+        self._turn: asyncio.Handle | None = None
+        super().connection_made(transport)
 
     async def run_asgi(self) -> None:
         """Run the application, and see to it that the connection ends after it."""
@@ -53,10 +93,21 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         Args:
             message: of ASGI.
         """
+        if message["type"] == "websocket.send" and self.transport.is_closing() and not self.disconnected:
+            # Nobody hears it any more; asyncio would warn of each. The news of the end is under way.
+            await asyncio.sleep(0)
+            return
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             # The handshake ended with a refusal; uvicorn would log an error that it never ended.
             self.handshake_complete = True
+        self._go_on()  # to the answer to a close
+
+    async def receive(self) -> Any:
+        """Return the next message for the application."""
+        received = await super().receive()
+        self._go_on()
+        return received
 
     def data_received(self, data: bytes) -> None:
         """Take bytes: whoever sends some is alive.
@@ -65,7 +116,42 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             data: of the connection.
         """
         self._heard = self.loop.time()
-        super().data_received(data)
+        self._pieces.extend(data[begin : begin + _PIECE] for begin in range(0, len(data), _PIECE))
+        if self._turn is None:
+            self._look()
+
+    def _look(self) -> None:
+        """Look at what was read: until there is a message for the application, and not for long."""
+        self._turn = None
+        until = self.loop.time() + _TURN_SECONDS
+        while self._pieces and not self.read_paused and self.loop.time() < until:
+            super().data_received(self._pieces.popleft())
+            if self.transport.is_closing():
+                self._pieces.clear()
+                return
+        if not self._pieces and not self.read_paused:
+            self.transport.resume_reading()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Look at the rest when the others had their turn, and read nothing more before."""
+        if self._pieces and not self.read_paused and not self.transport.is_closing():
+            self.transport.pause_reading()
+            if self._turn is None:
+                self._turn = self.loop.call_soon(self._look)
+
+    def handle_cont(self, event: Any) -> None:
+        """Take a fragment of a message.
+
+        Args:
+            event: its frame.
+        """
+        if len(self.frames) < _MOST_FRAGMENTS:
+            super().handle_cont(event)
+        elif not self.close_sent:
+            self.frames.clear()
+            self.conn.fail(1009, f"a message has at most {_MOST_FRAGMENTS} fragments")
+            self.handle_parser_exception()
 
     def handle_ping(self) -> None:
         """Answer pings, but not a client that does not read: its answers would pile up without bound."""

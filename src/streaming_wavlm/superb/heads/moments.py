@@ -94,15 +94,16 @@ def heard(runner: Any, split: str, seconds: Sequence[float]) -> list[Heard]:
         for moment, count in frames.items():
             cut = [feature[:count] for feature in features]
             expert(split, cut, *others, records=records[moment], batch_id=batch)
-    return [Heard(moment, _units(task, expert, records[moment])) for moment in seconds]
+    return [Heard(moment, _units(task, expert, split, records[moment])) for moment in seconds]
 
 
-def _units(task: str, expert: Any, records: Any) -> NDArray[np.float64]:
+def _units(task: str, expert: Any, split: str, records: Any) -> NDArray[np.float64]:
     if task != _TRIALS:
         return np.asarray(records["acc"], dtype=np.float64)[:, None]
+    trials = getattr(expert, f"{split}_dataset").pair_table
     rows = [
         (float(label), float(expert.score_fn(records[first], records[second])))
-        for label, first, second in expert.test_dataset.pair_table
+        for label, first, second in trials
     ]
     return np.asarray(rows, dtype=np.float64)
 
