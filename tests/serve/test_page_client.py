@@ -89,3 +89,30 @@ def test_a_reset_does_not_take_patience_from_a_client_that_has_lost_its_server(t
         """,
     )
     assert seen == ["lost", "connecting", "lost", "connecting"]
+
+
+def test_a_file_that_goes_as_fast_as_possible_waits_for_a_lost_connection(tmp_path) -> None:
+    seconds = page_node.run(
+        tmp_path,
+        CLIENT
+        + """
+        const { AudioFile } = await import("./sources.js");
+        const file = new AudioFile("a.wav", new Float32Array(16000 * 3600), Infinity);
+        file.waiting = () => client.waiting;
+        file.onsamples = (packet) => client.send(packet);
+        file.start();
+        const places = [];
+        const later = async (ms) => { await pass(ms); places.push(file.at / 16000); };
+        await later(200);
+        lost(sockets[0]);
+        await later(5000);
+        opened(sockets.at(-1));
+        ready(sockets.at(-1), { samples: file.at });
+        await later(200);
+        client.close();
+        file.stop();
+        return places;
+        """,
+    )
+    before, meanwhile, after = seconds
+    assert 0 < before == meanwhile < after

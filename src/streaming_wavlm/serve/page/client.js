@@ -31,7 +31,11 @@ export class LiveClient {
     this.connect();
   }
 
-  get waiting() { return this.socket.bufferedAmount; } // bytes that the network has not taken yet
+  // Bytes that the network has not taken yet; without a connection there is no room for any.
+  get waiting() {
+    if (this.done) return 0;
+    return this.open ? this.socket.bufferedAmount : Infinity;
+  }
 
   send(samples) {
     for (let at = 0; at < samples.length; at += PART) this.sendPart(samples.subarray(at, at + PART));
