@@ -21,8 +21,9 @@ _HELD_BACK_SECONDS = 1.5
 _HOP, _RATE = 320, 16_000
 # Of a second of Opus at the highest bit rate that speech needs.
 _OPUS_BYTES = 16_000
-# A server takes so much audio in a message, and no more, of the lowest rate that speech can do with.
+# In a message.
 _OPUS_PART = 4096
+_OGG_PAGE = b"OggS"
 
 
 @dataclass
@@ -98,16 +99,26 @@ class Conversation:
         """
         if not self._compressed:
             raise ProtocolError(f"the hello speaks of {self._hello.encoding}: samples are sent with send")
-        for begin in range(0, len(data), self._part):
-            yield self._kept(data[begin : begin + self._part])
+        for part in self._parts(data):
+            yield self._kept(part)
 
     @property
     def _part(self) -> int:
-        """Bytes in a message that any server takes."""
-        if self._compressed:
-            return _OPUS_PART
+        """Bytes of samples in a message that any server takes."""
         most = int(self.ready.get("packet_bytes", 2**16)) // 2
         return max(1, most // self._sample_bytes) * self._sample_bytes
+
+    def _parts(self, data: bytes) -> Iterator[bytes]:
+        """Yield what a server has to be told as messages that it takes."""
+        begin = 0
+        while begin < len(data):
+            end = begin + (_OPUS_PART if self._compressed else self._part)
+            if self._compressed:
+                # Few bytes may stand for much silence: no message brings more than one page.
+                page = data.find(_OGG_PAGE, begin + 1, end)
+                end = page if page > 0 else end
+            yield data[begin:end]
+            begin = end
 
     def _kept(self, data: bytes) -> bytes:
         outgoing = self._outgoing[self._sending]
@@ -182,8 +193,7 @@ class Conversation:
             if missing < 0:
                 raise ServerError("the connection was lost for too long: its audio is no longer kept")
             data = b"".join(outgoing.packets)[missing * self._sample_bytes :]
-            for begin in range(0, len(data), self._part):
-                yield data[begin : begin + self._part]
+            yield from self._parts(data)
             # A server that is ending the stream has its flush, and would end another with a second.
             if outgoing.flushed and not (number == at and self.ready.get("ending")):
                 yield message("flush", stream=number)
