@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import threading
+import unittest.mock
 
 import numpy as np
 import pytest
@@ -247,3 +249,27 @@ def test_audio_is_forgotten_once_its_features_are_here_and_not_before() -> None:
         list(short.audio(np.zeros(1600, np.float32)))
         short.take(Features(np.zeros((2, 5, 16), np.float32), 0, 5 * place).pack())
     assert sum(map(len, short._outgoing[0].packets)) // 4 <= 2 * 16_000
+
+
+def test_a_reset_between_the_look_at_features_and_their_count_is_not_miscounted() -> None:
+    talk, looked, go_on = Conversation(HELLO), threading.Event(), threading.Event()
+
+    class Place(int):
+        """A position that is compared while another thread resets."""
+
+        __hash__ = int.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            looked.set()
+            go_on.wait(0.5)  # a reset that has to wait does not let it go on
+            return int(self) == other
+
+    features = Features(np.zeros((2, 4, 16), np.float32), 0, Place(0))
+    with unittest.mock.patch.object(Features, "unpack", return_value=features):
+        taking = threading.Thread(target=talk.take, args=(b"",))
+        taking.start()
+        assert looked.wait(30)
+        talk.reset()
+        go_on.set()
+        taking.join(30)
+    assert (talk.stream, talk.position) == (1, 0)
