@@ -16,6 +16,7 @@ from scripted import DIM, fail, features, ready, said, scripted
 from streaming_wavlm.cli import main
 from streaming_wavlm.cli.stream_output import FeatureFile
 from streaming_wavlm.cli.stream_server import LiveServer
+from streaming_wavlm.errors import AudioError
 from streaming_wavlm.protocol import Hello, message
 
 CAME = np.repeat(np.arange(12, dtype=np.float32)[None, :, None], DIM, axis=2)
@@ -121,3 +122,27 @@ def test_a_pause_that_the_server_found_too_long_is_outlived() -> None:
         chunks = [chunk for come in server.finish() for chunk in come]
         server.close()
     assert [chunk.array.shape for chunk in chunks] == [(1, 4, DIM)]
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "shown"),
+    [
+        ([], "secret", [None]),
+        (["--token-file", "token"], None, ["secret"]),
+        (["--token-file", "token", "--server", "http://127.0.0.1:9"], None, [None]),
+    ],
+    ids=["of the environment", "given for the source", "given for the server"],
+)
+def test_a_token_is_shown_to_whom_it_is_for(here, monkeypatch, options, environment, shown) -> None:
+    Path("token").write_text("secret")
+    if environment:
+        monkeypatch.setenv("STREAMING_WAVLM_TOKEN", environment)
+    seen = []
+
+    def opened(name: str, *, token: str | None, **_: object) -> None:
+        seen.append(token)
+        raise AudioError("enough")
+
+    monkeypatch.setattr("streaming_wavlm.sources.open_source", opened)
+    assert main(["stream", "ws://127.0.0.1:9/audio", *options]) == 2
+    assert seen == shown

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import threading
+import unittest.mock
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +15,7 @@ from hypothesis import strategies as st
 from live import joined, one_pass
 from streaming_wavlm.client.conversation import Conversation
 from streaming_wavlm.errors import ProtocolError, ServerError
+from streaming_wavlm.ogg_opus import Pages
 from streaming_wavlm.protocol import Features, Hello, message, parse, parse_hello, samples_of
 from streaming_wavlm.serve.batcher import Batcher, Job, Result
 from streaming_wavlm.serve.metrics import Metrics
@@ -205,6 +210,30 @@ def test_audio_of_any_length_is_cut_into_what_a_server_takes(encoding) -> None:
     assert list(talk.again()) == messages
 
 
+def silence(pages: int) -> bytes:
+    """Pages of a second each, of packets of one byte, as a coder writes that says nothing of silence."""
+    head = struct.Struct("<4sBBqIIIB")
+    return b"".join(
+        head.pack(b"OggS", 0, 0, 48_000 * (page + 1), 7, page, 0, 50) + bytes([1] * 50) + b"\x48" * 50
+        for page in range(pages)
+    )
+
+
+@pytest.mark.parametrize("size", [1, 2, 130, 1000, 10**6])
+def test_no_message_of_an_ogg_stream_brings_more_than_one_page(size) -> None:
+    talk, data = Conversation(Hello(encoding="ogg-opus")), silence(60)
+    messages = [one for at in range(0, len(data), size) for one in talk.encoded(data[at : at + size])]
+    talk.take(message("ready", token="t", stream=0, samples=0))
+    for said in (messages, list(talk.again())):
+        pages = Pages()
+        assert max(len(list(pages.push(one))) for one in said) == 1
+        assert b"".join(said) == data
+
+
+def test_other_bytes_are_cut_as_they_come() -> None:
+    assert list(map(len, Conversation(Hello(encoding="ogg-opus")).encoded(bytes(9000)))) == [4096, 4096, 808]
+
+
 def test_audio_is_forgotten_once_its_features_are_here_and_not_before() -> None:
     talk = Conversation(HELLO, keep_seconds=3)
     for _ in range(100):
@@ -220,3 +249,27 @@ def test_audio_is_forgotten_once_its_features_are_here_and_not_before() -> None:
         list(short.audio(np.zeros(1600, np.float32)))
         short.take(Features(np.zeros((2, 5, 16), np.float32), 0, 5 * place).pack())
     assert sum(map(len, short._outgoing[0].packets)) // 4 <= 2 * 16_000
+
+
+def test_a_reset_between_the_look_at_features_and_their_count_is_not_miscounted() -> None:
+    talk, looked, go_on = Conversation(HELLO), threading.Event(), threading.Event()
+
+    class Place(int):
+        """A position that is compared while another thread resets."""
+
+        __hash__ = int.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            looked.set()
+            go_on.wait(0.5)  # a reset that has to wait does not let it go on
+            return int(self) == other
+
+    features = Features(np.zeros((2, 4, 16), np.float32), 0, Place(0))
+    with unittest.mock.patch.object(Features, "unpack", return_value=features):
+        taking = threading.Thread(target=talk.take, args=(b"",))
+        taking.start()
+        assert looked.wait(30)
+        talk.reset()
+        go_on.set()
+        taking.join(30)
+    assert (talk.stream, talk.position) == (1, 0)

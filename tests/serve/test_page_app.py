@@ -54,3 +54,54 @@ def test_a_token_that_is_none_is_a_sentence_and_another_may_be_given(tmp_path) -
     )
     words = "An access token is one word of letters, digits and -._~; check it."
     assert seen == [["idle", words], ["running", 1], ["idle", words]]
+
+
+MICROPHONE = """
+globalThis.stopped = [];
+globalThis.closed = [];
+const media = { getUserMedia: async () => ({ getTracks: () => [{ stop: () => stopped.push(1) }],
+                                             getAudioTracks: () => [{}] }) };
+Object.defineProperty(globalThis, "navigator", { value: { mediaDevices: media }, configurable: true });
+globalThis.AudioWorkletNode = class { port = {}; };
+globalThis.AudioContext = class {
+  sampleRate = 48000;
+  audioWorklet = { addModule: async () => { if (globalThis.broken) throw new Error("no worklet"); } };
+  createMediaStreamSource() { return { connect() {} }; }
+  resume() {}
+  suspend() { return new Promise((done) => { globalThis.suspended = done; }); }
+  close() { closed.push(1); }
+};
+"""
+
+
+def test_a_microphone_that_cannot_be_heard_is_let_go(tmp_path) -> None:
+    seen = run(
+        tmp_path,
+        """
+        globalThis.broken = true;
+        element("record").onclick();
+        await pass(1);
+        return [state(), sentence(), stopped.length, closed.length];
+        """,
+        MICROPHONE,
+    )
+    words = "The microphone cannot be opened (no worklet); is another program using it?"
+    assert seen == ["idle", words, 1, 1]
+
+
+def test_a_stop_that_overtakes_a_pause_is_the_last_word(tmp_path) -> None:
+    seen = run(
+        tmp_path,
+        """
+        element("record").onclick();
+        await pass(1);
+        const states = [state()];
+        element("pause").onclick();
+        element("record").onclick();
+        suspended();
+        await pass(1);
+        return [...states, state()];
+        """,
+        MICROPHONE,
+    )
+    assert seen == ["running", "finished"]

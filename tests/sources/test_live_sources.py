@@ -91,8 +91,16 @@ def test_a_pipe_that_ends_inside_a_sample_warns(caplog) -> None:
     os.close(reading)
 
 
-def test_a_pipe_that_holds_nothing_is_an_error() -> None:
-    reading = piped(b"", [])
+@pytest.mark.parametrize(("data", "expected"), [(b"\0\x40", [0.5]), (b"\0\x40\0", [0.5])])
+def test_a_pipe_may_hold_a_single_sample(data, expected) -> None:
+    reading = piped(data, [])
+    assert heard(Pipe(reading)).tolist() == expected
+    os.close(reading)
+
+
+@pytest.mark.parametrize("data", [b"", b"\1"])
+def test_a_pipe_that_holds_nothing_is_an_error(data) -> None:
+    reading = piped(data, [])
     with pytest.raises(AudioError, match="held no audio"):
         heard(Pipe(reading))
     os.close(reading)

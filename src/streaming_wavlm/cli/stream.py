@@ -30,6 +30,9 @@ SOURCE is
   mic, mic:DEVICE    a microphone, by its number or a part of its name (needs sounddevice)
   ws://HOST/PATH     a WebSocket whose binary messages are raw mono audio, see --rate and --encoding
 
+The token of --token-file is shown to --server, or without one to a ws:// SOURCE; that of the environment to
+--server only.
+
 A microphone never waits for the model: what finds no room in the queue is dropped, counted and shown. Files,
 pipes and WebSockets wait instead. However the stream ends, by Ctrl-C too, the audio that was taken is
 computed to its end and written; a second Ctrl-C leaves out what waits.
@@ -98,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
         sample_rate=arguments.rate,
         encoding=arguments.encoding,
         realtime=arguments.realtime,
-        token=token,
+        token=_token_of_source(arguments, token),
     )
     computer = _computer(arguments, source, token)
     with Stopping() as stopping, ExitStack() as stack:
@@ -207,6 +210,11 @@ class _Stream:
     def _show(self, *, now: bool = False) -> None:
         capture = self._capture
         self._display.update(self._computer.busy, capture.drops, capture.dropped_seconds, now=now)
+
+
+def _token_of_source(arguments: argparse.Namespace, token: str | None) -> str | None:
+    """Return the token to show to a source: one that was given, and not for a server."""
+    return token if arguments.token_file is not None and arguments.server is None else None
 
 
 def _computer(arguments: argparse.Namespace, source: Source, token: str | None) -> Computer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -21,8 +22,9 @@ _HELD_BACK_SECONDS = 1.5
 _HOP, _RATE = 320, 16_000
 # Of a second of Opus at the highest bit rate that speech needs.
 _OPUS_BYTES = 16_000
-# A server takes so much audio in a message, and no more, of the lowest rate that speech can do with.
+# In a message.
 _OPUS_PART = 4096
+_OGG_PAGE = b"OggS"
 
 
 @dataclass
@@ -41,7 +43,7 @@ class _Outgoing:
 
 
 class Conversation:
-    """Keeps what is needed to go on after a lost connection.
+    """Keeps what is needed to go on after a lost connection; one thread may say while another takes.
 
     Args:
         hello: what is sent and wanted.
@@ -63,13 +65,16 @@ class Conversation:
         self.position = 0
         # Up to which stream and frame each head was heard.
         self._heard: dict[str, tuple[int, int]] = {}
+        # Held for a moment only, and not while a message is under way.
+        self._lock = threading.Lock()
 
     def hello(self) -> str:
         """Return the first message of a connection: a beginning, or the wish to go on."""
         token = self.ready.get("token")
         if token is None:
             return self._hello.text()
-        return replace(self._hello, token=token, stream=self.stream, received=self.position).text()
+        with self._lock:
+            return replace(self._hello, token=token, stream=self.stream, received=self.position).text()
 
     def audio(self, samples: npt.NDArray[Any]) -> Iterator[bytes]:
         """Yield messages for audio, in parts that any server takes.
@@ -98,36 +103,49 @@ class Conversation:
         """
         if not self._compressed:
             raise ProtocolError(f"the hello speaks of {self._hello.encoding}: samples are sent with send")
-        for begin in range(0, len(data), self._part):
-            yield self._kept(data[begin : begin + self._part])
+        for part in self._parts(data):
+            yield self._kept(part)
 
     @property
     def _part(self) -> int:
-        """Bytes in a message that any server takes."""
-        if self._compressed:
-            return _OPUS_PART
+        """Bytes of samples in a message that any server takes."""
         most = int(self.ready.get("packet_bytes", 2**16)) // 2
         return max(1, most // self._sample_bytes) * self._sample_bytes
 
+    def _parts(self, data: bytes) -> Iterator[bytes]:
+        """Yield what a server has to be told as messages that it takes."""
+        begin = 0
+        while begin < len(data):
+            end = begin + (_OPUS_PART if self._compressed else self._part)
+            if self._compressed:
+                # Few bytes may stand for much silence: no message brings more than one page.
+                page = data.find(_OGG_PAGE, begin + 1, end)
+                end = page if page > 0 else end
+            yield data[begin:end]
+            begin = end
+
     def _kept(self, data: bytes) -> bytes:
-        outgoing = self._outgoing[self._sending]
-        outgoing.packets.append(data)
-        while len(outgoing.packets) > 1 and self._length(outgoing) > self._keep:
-            outgoing.begin += len(outgoing.packets.popleft()) // self._sample_bytes
+        with self._lock:
+            outgoing = self._outgoing[self._sending]
+            outgoing.packets.append(data)
+            while len(outgoing.packets) > 1 and self._length(outgoing) > self._keep:
+                outgoing.begin += len(outgoing.packets.popleft()) // self._sample_bytes
         return data
 
     def flush(self) -> str:
         """Return the message that ends a stream; what follows is another's."""
-        ended = self._sending
-        self._outgoing[ended].flushed = True
-        self._next()
+        with self._lock:
+            ended = self._sending
+            self._outgoing[ended].flushed = True
+            self._next()
         return message("flush", stream=ended)
 
     def reset(self) -> str:
         """Return the message that drops a stream; what follows is another's."""
-        self._outgoing.clear()
-        self._next()
-        self.stream, self.position = self._sending, 0
+        with self._lock:
+            self._outgoing.clear()
+            self._next()
+            self.stream, self.position = self._sending, 0
         return message("reset")
 
     def take(self, data: bytes | str) -> Event | None:
@@ -139,17 +157,8 @@ class Conversation:
         """
         if isinstance(data, bytes):
             features = Features.unpack(data)
-            frames = features.frames
-            if (features.stream, features.position) != (self.stream, self.position):
-                if (features.stream, features.position + frames) <= (self.stream, self.position):
-                    return None
-                raise ProtocolError(
-                    f"frame {self.position} of stream {self.stream} is due, got frame {features.position} of "
-                    f"stream {features.stream}"
-                )
-            self.position += frames
-            self._forget()
-            return features
+            with self._lock:
+                return features if self._is_due(features) else None
         values = parse(data, MAX_SERVER_TEXT)
         if values["type"] == "ready":
             self.ready = values
@@ -157,16 +166,35 @@ class Conversation:
             if values.get("resumable") is True:  # the connection ends, and the stream goes on over another
                 return None
             raise ServerError(f"the server ended the stream: {values.get('reason')} ({values.get('code')})")
-        elif values["type"] == "end":
-            ended = self._outgoing.get(self.stream)
-            # An older server, told twice of a flush, also ends a stream that nobody has ended.
-            if values.get("stream") != self.stream or ended is None or not ended.flushed:
+        with self._lock:
+            if values["type"] == "end" and not self._has_ended(values.get("stream")):
                 return None
-            del self._outgoing[self.stream]
-            self.stream, self.position = self.stream + 1, 0
-        elif values["type"] == "head" and not self._is_news(values):
-            return None
+            if values["type"] == "head" and not self._is_news(values):
+                return None
         return values
+
+    def _is_due(self, features: Features) -> bool:
+        """Whether features are the next, which they are then no more."""
+        if (features.stream, features.position) != (self.stream, self.position):
+            if (features.stream, features.position + features.frames) <= (self.stream, self.position):
+                return False
+            raise ProtocolError(
+                f"frame {self.position} of stream {self.stream} is due, got frame {features.position} of "
+                f"stream {features.stream}"
+            )
+        self.position += features.frames
+        self._forget()
+        return True
+
+    def _has_ended(self, number: Any) -> bool:
+        """Whether an end is that of the stream whose features are due; the next one's are then."""
+        ended = self._outgoing.get(self.stream)
+        # An older server, told twice of a flush, also ends a stream that nobody has ended.
+        if number != self.stream or ended is None or not ended.flushed:
+            return False
+        del self._outgoing[self.stream]
+        self.stream, self.position = self.stream + 1, 0
+        return True
 
     def again(self) -> Iterator[bytes | str]:
         """Yield what the server, by its last ``ready``, has not got.
@@ -175,18 +203,22 @@ class Conversation:
             ServerError: it wants audio that is no longer kept.
         """
         at, taken = int(self.ready["stream"]), int(self.ready["samples"])
-        for number, outgoing in sorted(self._outgoing.items()):
-            if number < at:
-                continue
-            missing = (taken if number == at else 0) - outgoing.begin
-            if missing < 0:
-                raise ServerError("the connection was lost for too long: its audio is no longer kept")
-            data = b"".join(outgoing.packets)[missing * self._sample_bytes :]
-            for begin in range(0, len(data), self._part):
-                yield data[begin : begin + self._part]
+        with self._lock:
+            numbers = [number for number in sorted(self._outgoing) if number >= at]
+            rests = [self._rest(number, taken if number == at else 0) for number in numbers]
+        for number, (data, flushed) in zip(numbers, rests, strict=True):
+            yield from self._parts(data)
             # A server that is ending the stream has its flush, and would end another with a second.
-            if outgoing.flushed and not (number == at and self.ready.get("ending")):
+            if flushed and not (number == at and self.ready.get("ending")):
                 yield message("flush", stream=number)
+
+    def _rest(self, number: int, taken: int) -> tuple[bytes, bool]:
+        """Return what a server has not got of a stream, and whether it was ended."""
+        outgoing = self._outgoing[number]
+        missing = taken - outgoing.begin
+        if missing < 0:
+            raise ServerError("the connection was lost for too long: its audio is no longer kept")
+        return b"".join(outgoing.packets)[missing * self._sample_bytes :], outgoing.flushed
 
     def _is_news(self, said: dict[str, Any]) -> bool:
         """Whether what a head said was not heard before the connection was lost, or dropped by a reset."""

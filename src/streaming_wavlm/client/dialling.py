@@ -137,9 +137,16 @@ def stream_url(url: str) -> str:
     Raises:
         ServerError: it is no address of a server.
     """
-    parts = urlsplit(url if "://" in url else f"ws://{url}")
-    if parts.scheme not in _SCHEMES or not parts.netloc:
-        raise ServerError(f"a server's address is like http://127.0.0.1:8765, got {url!r}")
+    try:
+        parts = urlsplit(url if "://" in url else f"ws://{url}")
+        known = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not match, or a port beyond 65535
+        known = False
+    if not known or any(sign.isspace() for sign in url):
+        raise ServerError(
+            f"a server's address is like http://127.0.0.1:8765, with a port from 1 to 65535, got {url!r}; "
+            "give the one that the server said at its start"
+        )
     path = parts.path if parts.path not in ("", "/") else PATH
     return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, path, parts.query, ""))
 

@@ -54,6 +54,18 @@ class WholeSamples:
         self._rest = data[whole:]
         return samples_of(data[:whole], self._encoding)
 
+    def finish(self) -> Samples:
+        """Return the samples of audio that was too short to be told from a file, float32 ``[samples]``.
+
+        Raises:
+            ProtocolError: a sample is NaN, infinite or far out of range.
+        """
+        data = b"" if self._begun else self._rest
+        whole = len(data) - len(data) % self._size
+        if whole:
+            self._rest = data[whole:]
+        return samples_of(data[:whole], self._encoding)
+
 
 def checked_rate(sample_rate: int) -> int:
     """Return the rate.

@@ -58,10 +58,17 @@ class Pipe:
                 raise AudioError(f"standard input cannot be read: {error.strerror}") from error
             if not data:
                 break
-            found = True
-            put(self._samples.take(data))
+            samples = self._samples.take(data)
+            found = found or len(samples) > 0
+            put(samples)
         if not found and not stopped.is_set():
-            raise AudioError("standard input held no audio; did the command before the pipe fail?")
+            samples = self._samples.finish()
+            if not len(samples):
+                raise AudioError(
+                    f"standard input held no audio ({self._samples.left} bytes); did the command before the "
+                    "pipe fail?"
+                )
+            put(samples)
         if self._samples.left:
             logger.warning(
                 "standard input ended inside a sample; %d bytes were left over", self._samples.left

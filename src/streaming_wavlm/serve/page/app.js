@@ -149,8 +149,9 @@ function listen() {
   element("record").onclick = () => (source instanceof Microphone ? finish() : begin(() => Microphone.open()));
   element("file").onchange = ({ target }) => { playFile(target.files[0]); target.value = ""; };
   element("pause").onclick = async () => {
-    const paused = state === "running";
-    await source.pause(paused);
+    const [paused, which] = [state === "running", source];
+    await which.pause(paused);
+    if (source !== which) return; // it has ended meanwhile
     turn(paused ? "paused" : "running", paused ? "Paused; the stream waits." : "Going on.");
   };
   element("reset").onclick = reset;

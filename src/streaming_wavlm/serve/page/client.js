@@ -26,11 +26,16 @@ export class LiveClient {
     this.protocols = bearer ? [`bearer.${bearer}`] : [];
     this.onfeatures = this.onmessage = this.onstate = () => {};
     this.ready = null;
+    this.met = false; // whether there was a server
     this.begin();
     this.connect();
   }
 
-  get waiting() { return this.socket.bufferedAmount; } // bytes that the network has not taken yet
+  // Bytes that the network has not taken yet; without a connection there is no room for any.
+  get waiting() {
+    if (this.done) return 0;
+    return this.open ? this.socket.bufferedAmount : Infinity;
+  }
 
   send(samples) {
     for (let at = 0; at < samples.length; at += PART) this.sendPart(samples.subarray(at, at + PART));
@@ -39,9 +44,14 @@ export class LiveClient {
   flush() { this.say(flushOf(this.outgoing.flush())); }
 
   reset() {
+    if (this.done) return undefined;
     if (!this.open) { // the server need not hear of a stream that is not wanted: begin anew
+      const asked = this.ready !== null && this.socket.readyState <= WebSocket.OPEN; // for the old stream
       this.ready = null;
-      return this.begin();
+      this.begin();
+      if (!asked) return undefined;
+      this.socket.close(1000);
+      return this.connect();
     }
     this.outgoing.reset();
     [this.stream, this.position] = [this.outgoing.number, 0];
@@ -116,7 +126,7 @@ export class LiveClient {
 
   again(ready) { // the beginning, or the way back: say what the server has not got
     const resumed = this.ready !== null;
-    [this.ready, this.open, this.attempt, this.failure] = [ready, true, 0, null];
+    [this.ready, this.met, this.open, this.attempt, this.failure] = [ready, true, true, 0, null];
     this.ping(); // before sound fills the way
     try {
       for (const data of this.outgoing.again(ready)) this.say(typeof data === "number" ? flushOf(data) : data);
@@ -130,7 +140,7 @@ export class LiveClient {
     this.open = false;
     if (this.done) return this.onstate("closed");
     if (this.failure && !this.failure.resumable) return this.fail(this.failure.reason);
-    if (!this.ready) return this.fail(reason || "no connection to the server");
+    if (!this.met) return this.fail(reason || "no connection to the server");
     if (this.attempt >= RETRIES) return this.fail("the connection is lost, and the server does not answer");
     this.timer = setTimeout(() => this.connect(), 200 * 2 ** this.attempt++);
     return this.onstate("lost", reason || `the connection broke (${code})`);

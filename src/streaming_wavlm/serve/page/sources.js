@@ -12,8 +12,15 @@ export class Microphone {
     const stream = await navigator.mediaDevices
       .getUserMedia({ audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false } })
       .catch((error) => { throw new Error(sentence(error)); });
-    const context = new AudioContext();
-    await context.audioWorklet.addModule(new URL("recorder.js", import.meta.url));
+    let context = null;
+    try {
+      context = new AudioContext();
+      await context.audioWorklet.addModule(new URL("recorder.js", import.meta.url));
+    } catch (error) { // the device is not to stay on for nobody
+      stream.getTracks().forEach((track) => track.stop());
+      context?.close();
+      throw new Error(sentence(error));
+    }
     return new Microphone(context, stream);
   }
 
