@@ -179,6 +179,16 @@ def test_a_second_folder_does_not_take_the_place_of_the_first(corpus: Path, tmp_
     assert len(extract(MODEL, [second], out, overwrite=True).written) == 1
 
 
+def test_the_output_folder_may_begin_with_a_tilde(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    extract(MODEL, [corpus / "a.wav"], "~/features")
+    assert (tmp_path / "home/features/a.safetensors").exists()
+    assert not (tmp_path / "~").exists()
+
+
 def test_recordings_that_were_moved_or_linked_are_the_same(corpus: Path, tmp_path: Path) -> None:
     out, moved = tmp_path / "out", tmp_path / "moved"
     extract(MODEL, [corpus], out)

@@ -47,7 +47,7 @@ class AudioInfo:
 class Resampler:
     """Converts a stream of audio to 16 kHz; any split into packets gives what one pass over the whole gives.
 
-    It holds audio back, as a filter must: up to about 50 ms at 44.1 and 48 kHz and 130 ms at 8 kHz, which
+    It holds audio back, as a filter must: about 40 ms at 44.1 and 48 kHz and 115 ms at 8 kHz, which
     :meth:`finish` delivers. At 16 kHz audio passes through untouched.
 
     Args:

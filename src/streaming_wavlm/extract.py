@@ -104,7 +104,7 @@ def extract(
             names; a bidirectional model is to stream.
         OutputError: the folder cannot be written, or the disk is full.
     """
-    out = Path(out)
+    out = Path(out).expanduser()
     reader = _Reader(model, resolve_layers(layers, model.config.num_layers), stream)
     dtype = save_dtype or model.dtype
     check_storage(file_format, dtype)

@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -163,6 +164,19 @@ def test_files_are_not_replaced_unless_asked(exported, model) -> None:
         export(model, path, format="torch", batch=None)
     assert export(model, path, format="torch", batch=None, overwrite=True) == path
     assert [file.name for file in path.parent.iterdir()] == ["step.pt2"]
+
+
+def test_only_known_options_reach_openvino(exported, tmp_path) -> None:
+    """An option of its own, such as the cache's folder, could write anywhere."""
+    source = exported(("openvino", "fp32", None))
+    path, cache = tmp_path / "step.xml", tmp_path / "cache"
+    text = source.read_text(encoding="utf-8")
+    changed = re.sub(r"INFERENCE_PRECISION_HINT(.{1,20}?)f32", rf"CACHE_DIR\1{cache.as_posix()}", text)
+    assert changed != text
+    path.write_text(changed, encoding="utf-8")
+    path.with_suffix(".bin").write_bytes(source.with_suffix(".bin").read_bytes())
+    assert "CACHE_DIR" in open_exported(path).metadata.compile
+    assert not cache.exists()
 
 
 def test_weights_beside_a_graph_are_not_replaced_unless_asked(model, tmp_path) -> None:

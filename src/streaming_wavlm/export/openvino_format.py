@@ -75,6 +75,15 @@ def import_openvino() -> Any:
     return openvino
 
 
+def _options(metadata: Metadata, path: Path) -> dict[str, str]:
+    if metadata.precision not in COMPILE:
+        raise ExportError(
+            f"{path} has precision {metadata.precision!r}; an OpenVINO graph has one of "
+            f"{', '.join(map(repr, COMPILE))}: it is damaged; export it again"
+        )
+    return COMPILE[metadata.precision]
+
+
 def _with_narrow_windows(ov: Any, graph: Any) -> Any:
     from openvino.preprocess import PrePostProcessor
 
@@ -128,7 +137,8 @@ class OpenVINOStep:
         config = self.metadata.config
         if batch is not None and self.metadata.batch is None:
             graph.reshape({name: list(shape) for name, shape in input_shapes(config, batch).items()})
-        options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", **self.metadata.compile}
+        # Not the file's own options, which are for readers without this package: one of them writes files.
+        options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", **_options(self.metadata, path)}
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = str(threads)
         self._request = core.compile_model(graph, "CPU", options).create_infer_request()
