@@ -234,8 +234,8 @@ class Streaming(ABC, Generic[StateT]):
             hidden, _ = self._advance(Feed(padded, frames, active), state, chosen)
         else:
             hidden = [padded.new_zeros(len(padded), 0, self.config.dim)] * len(chosen)
-        ended = torch.ones(state.batch, dtype=torch.bool) if active is None else active
-        return mixed(masked(hidden, frames), weights), state.reset(ended.to(state.position.device))
+        ended = range(state.batch) if active is None else active.to(state.position.device)
+        return mixed(masked(hidden, frames), weights), state.reset(ended)
 
     @abstractmethod
     def _adopt(self, state: Any) -> StateT:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from streaming_wavlm.engines import PackedModel
+from streaming_wavlm.engines import PackedModel, make_engine
 from streaming_wavlm.engines.cuda_graph import GraphedModel
+from streaming_wavlm.state import StreamState
 from tiny import noise, tiny_model, worst
 
 MODEL = tiny_model(chunk_ms=200)
@@ -49,3 +50,20 @@ def test_a_stream_may_change_between_modes(make: Any, first: Any) -> None:
             pieces.append(output.hidden_states)
     joined = [torch.cat(layer, dim=1) for layer in zip(*pieces, strict=True)]
     assert worst(joined, MODEL(WAV).hidden_states) < 1e-10
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_an_engine_on_the_cpu_stays_there_whatever_the_default_device(precision: str) -> None:
+    model = tiny_model(dtype=torch.float32, chunk_ms=200)
+    wav = WAV.float()
+    with torch.device("meta"):
+        engine = make_engine(model, "packed", precision)
+        _, state = engine.step(wav[:, :3200], engine.init_state(2))
+        output, after = engine.finish(engine.step(wav[:, 3200:6400], state)[1], wav[:, 6400:9000])
+        moved = StreamState.stack([model._adopt(after), state])
+        whole = engine(wav)
+        ended, _ = model.finish(model.init_state(2), wav[:, :1000])
+    tensors = [*output.hidden_states, *whole.hidden_states, *ended.hidden_states, *moved.tensors()]
+    assert {tensor.device.type for tensor in tensors} == {"cpu"}
+    error = float((whole.last_hidden_state - model(wav).last_hidden_state).detach().abs().max())
+    assert error < (1e-4 if precision == "fp32" else 0.3)

@@ -58,7 +58,7 @@ class Biases:
             rule: who may see whom.
         """
         # The first frame's view begins a window before its end; what lies before that nobody sees.
-        first = torch.tensor([[position]])
+        first = torch.tensor([[position]], device="cpu")
         end = int(visible_end(first, first + valid, rule.block, rule.chunk))
         keys = min(keys, position + frames - max(0, end - rule.window))
         name = (position % rule.block, position % rule.chunk, frames, valid, keys, *rule)
@@ -72,9 +72,10 @@ class Biases:
 
     def _made(self, position: int, frames: int, valid: int, keys: int, rule: Rule) -> Tensor:
         bias = self._table.by_distance(frames, keys, keys - frames).to(self._dtype)
-        queries = torch.arange(position, position + frames)[None]
-        present = torch.arange(position + frames - keys, position + frames)[None]
-        visible = visible_keys(queries, present, torch.tensor([[position + valid]]), *rule)
+        queries = torch.arange(position, position + frames, device="cpu")[None]
+        present = torch.arange(position + frames - keys, position + frames, device="cpu")[None]
+        end = torch.tensor([[position + valid]], device="cpu")
+        visible = visible_keys(queries, present, end, *rule)
         return bias.masked_fill(~visible, _STRUCK_OUT).contiguous()
 
 

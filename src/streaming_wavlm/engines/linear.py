@@ -120,7 +120,7 @@ class QuantizedProduct:
         levels = (weight / scale[:, None]).round().clamp(-_LEVELS, _LEVELS).to(torch.int8)
         self._weight = torch.ops.onednn.qlinear_prepack(levels.contiguous(), [rows, weight.shape[1]])
         self._scale = scale
-        self._zeros = torch.zeros(len(weight), dtype=torch.int32)
+        self._zeros = torch.zeros(len(weight), dtype=torch.int32, device=weight.device)
         self._bias = None if bias is None else bias.clone()
         self._gelu = gelu
 

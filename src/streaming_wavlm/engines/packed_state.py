@@ -67,7 +67,7 @@ class PackedState:
     @property
     def position(self) -> Tensor:
         """Frames emitted so far, int64 ``[batch]``."""
-        return torch.tensor([row.position for row in self.rows], dtype=torch.int64)
+        return torch.tensor([row.position for row in self.rows], dtype=torch.int64, device="cpu")
 
     def reset(self, rows: Tensor | Sequence[int]) -> PackedState:
         """Return the state with some streams back at their beginning; see :meth:`StreamState.reset`."""
@@ -181,10 +181,10 @@ class PackedState:
         blank = PackedRow(
             0,
             tuple(
-                torch.zeros(pad, width, dtype=dtype)
+                torch.zeros(pad, width, dtype=dtype, device="cpu")
                 for width, pad in zip(channels, config.front_pads, strict=True)
             ),
-            torch.zeros(config.conv_pos - 1, config.dim, dtype=dtype),
+            torch.zeros(config.conv_pos - 1, config.dim, dtype=dtype, device="cpu"),
             Tape(TapeShape(config.num_layers, config.num_heads, head_dim, config.window_size, dtype)),
         )
         return cls((blank,) * batch, blank, config.fingerprint(), config)

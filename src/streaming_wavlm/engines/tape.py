@@ -51,8 +51,9 @@ class Reel:
     def __init__(self, shape: TapeShape, slots: int) -> None:
         self.slots = slots
         # Keys lie transposed, as the product with the queries wants them.
-        self.keys = torch.empty(shape.layers, shape.heads, shape.head_dim, slots, dtype=shape.dtype)
-        self.values = torch.empty(shape.layers, shape.heads, slots, shape.head_dim, dtype=shape.dtype)
+        size = (shape.layers, shape.heads)
+        self.keys = torch.empty(*size, shape.head_dim, slots, dtype=shape.dtype, device="cpu")
+        self.values = torch.empty(*size, slots, shape.head_dim, dtype=shape.dtype, device="cpu")
         self._written = 0
         self._wind()
 
