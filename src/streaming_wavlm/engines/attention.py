@@ -72,9 +72,10 @@ class Biases:
 
     def _made(self, position: int, frames: int, valid: int, keys: int, rule: Rule) -> Tensor:
         bias = self._table.by_distance(frames, keys, keys - frames).to(self._dtype)
+        queries = torch.arange(position, position + frames, device="cpu")[None]
         present = torch.arange(position + frames - keys, position + frames, device="cpu")[None]
         end = torch.tensor([[position + valid]], device="cpu")
-        visible = visible_keys(present[:, keys - frames :], present, end, *rule)
+        visible = visible_keys(queries, present, end, *rule)
         return bias.masked_fill(~visible, _STRUCK_OUT).contiguous()
 
 
