@@ -7,6 +7,7 @@ import io
 import re
 import urllib.request
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -316,7 +317,7 @@ def test_a_full_server_is_named_in_a_sentence(tab, model, recording) -> None:
         tab.go(small.url)
         tab.wait(f"window.streamingWavlm && {IDLE}")
         tab.choose("#speed", "Infinity")
-        with small.service.admitted():
+        with small.service.admitted(Mock()):
             tab.give_file(recording)
             tab.wait(f"{SAID}.startsWith('All streams of this server are taken')")
         tab.give_file(recording)
