@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from both_clients import both
-from scripted import features, ready, said, scripted
+from scripted import fail, features, ready, said, scripted
 from streaming_wavlm.client import Client
 from streaming_wavlm.errors import ServerError
 from streaming_wavlm.protocol import message
@@ -60,7 +60,10 @@ def test_an_answer_that_comes_too_late_costs_an_attempt_and_not_the_stream(kind)
         assert said(socket)["type"] == "flush"
         socket.send(message("end", stream=0, frames=0, samples=320, seconds=0.02))
 
-    with scripted(lost, late, answers) as url, kind(url, encoding="float32", timeout=1.0) as client:
+    def held(socket, _) -> None:
+        fail(socket, 4410, "no stream waits for this token")  # the server has not seen yet that it does
+
+    with scripted(lost, late, held, answers) as url, kind(url, encoding="float32", timeout=1.0) as client:
         client.send(PACKET)
         client.flush()
         assert [event["type"] for event in client.until_end()] == ["end"]

@@ -192,9 +192,11 @@ class Client:
                 for data in self._talk.again():
                     self._socket.send(data)
             except failures() as failed:
-                why = failed
-                if is_final(failed):
+                # An attempt that got no answer may hold the stream until the server has seen that it is over.
+                if is_final(failed) and (why is error or is_final(why)):
+                    why = failed
                     break
+                why = failed
                 continue
             if not self._closed.is_set():
                 return None
