@@ -28,7 +28,7 @@ class StreamSession:
     Args:
         model: a causal model or an engine; it is used as it is, and must be in eval mode if its config has
             dropout.
-        sample_rate: of the packets, in Hz. Resampling holds audio back, 50 to 130 ms of it: see
+        sample_rate: of the packets, in Hz. Resampling holds audio back, 40 to 230 ms of it: see
             :class:`~streaming_wavlm.audio.Resampler`.
         layers: which hidden states to return, as indices from 0 (or from -1, the last); all when None.
 
