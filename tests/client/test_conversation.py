@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from live import joined, one_pass
 from streaming_wavlm.client.conversation import Conversation
 from streaming_wavlm.errors import ProtocolError, ServerError
-from streaming_wavlm.ogg_opus import Pages
+from streaming_wavlm.ogg_opus import Pages, page_checksum
 from streaming_wavlm.protocol import Features, Hello, message, parse, parse_hello, samples_of
 from streaming_wavlm.serve.batcher import Batcher, Job, Result
 from streaming_wavlm.serve.metrics import Metrics
@@ -213,10 +213,12 @@ def test_audio_of_any_length_is_cut_into_what_a_server_takes(encoding) -> None:
 def silence(pages: int) -> bytes:
     """Pages of a second each, of packets of one byte, as a coder writes that says nothing of silence."""
     head = struct.Struct("<4sBBqIIIB")
-    return b"".join(
-        head.pack(b"OggS", 0, 0, 48_000 * (page + 1), 7, page, 0, 50) + bytes([1] * 50) + b"\x48" * 50
-        for page in range(pages)
-    )
+
+    def page(number: int, checksum: int = 0) -> bytes:
+        said = head.pack(b"OggS", 0, 0, 48_000 * (number + 1), 7, number, checksum, 50)
+        return said + bytes([1] * 50) + b"\x48" * 50
+
+    return b"".join(page(number, page_checksum(page(number))) for number in range(pages))
 
 
 @pytest.mark.parametrize("size", [1, 2, 130, 1000, 10**6])
