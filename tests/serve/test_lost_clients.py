@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
 import struct
 import time
@@ -84,15 +85,18 @@ def test_half_of_a_second_request_is_not_waited_for_without_end(model, together)
 
 
 def test_requests_one_after_the_other_have_time_each(model) -> None:
-    request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
-    with live(model, hello_seconds=0.5) as server, socket.socket() as line:
-        line.settimeout(20)
-        line.connect(("127.0.0.1", port(server)))
+    with live(model, hello_seconds=0.5) as server:
+        line = http.client.HTTPConnection("127.0.0.1", port(server), timeout=20)
+        line.connect()
+        line.auto_open = 0  # it must not connect anew
         until = time.monotonic() + 1.5
         while time.monotonic() < until:
-            line.sendall(request)
-            assert line.recv(10_000).startswith(b"HTTP/1.1 200")
+            line.request("GET", "/healthz")
+            answer = line.getresponse()
+            assert answer.status == 200
+            answer.read()
             time.sleep(0.05)
+        line.close()
 
 
 def test_a_stream_outlives_the_time_for_a_first_request(model) -> None:
