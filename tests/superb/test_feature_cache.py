@@ -248,11 +248,35 @@ def test_what_another_process_reads_makes_no_room(tmp_path, monkeypatch) -> None
     monkeypatch.setattr(feature_store, "_MARK_SECONDS", 0.0)
     old.read("x", "a", array.shape)  # as it does in every epoch
     new = FeatureStore(tmp_path, 4 * size)
-    monkeypatch.setattr(new, "_began", time.time() - 500.0)
     for key in "defg":
         new.write("x", key, array)
+    assert new.read("x", "d", array.shape) is not None
     assert old.read("x", "a", array.shape) is not None
     assert old.read("x", "b", array.shape) is None
+
+
+def test_what_a_task_before_has_left_makes_room_once_it_is_no_longer_used(tmp_path, monkeypatch) -> None:
+    array = np.ones((1, 100, 25), np.float32)
+    size = array.nbytes + 256
+    old = FeatureStore(tmp_path, 3 * size)
+    for key in "abc":
+        old.write("x", key, array)
+    new = FeatureStore(tmp_path, 3 * size)
+    new.write("x", "d", array)
+    assert new.read("x", "d", array.shape) is None
+    assert not new.storing
+    now = time.time()
+    monkeypatch.setattr(feature_store.time, "time", lambda: now + 301.0)
+    assert new.storing
+    for key in "defg":  # and what it uses itself stays, however long ago
+        new.write("x", key, array)
+    assert [new.read("x", key, array.shape) is not None for key in "adefg"] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path, caplog) -> None:

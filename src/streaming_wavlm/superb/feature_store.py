@@ -22,16 +22,16 @@ _RECOUNT = 256
 _CHECKSUM_BYTES = 4
 _STALE_SECONDS = 3600.0
 # A file that is read counts as in use for so long, and is marked anew after a part of that.
-_IN_USE_SECONDS, _MARK_SECONDS = 1800.0, 300.0
+_IN_USE_SECONDS, _MARK_SECONDS = 300.0, 60.0
 
 
 class FeatureStore:
     """Arrays ``[layers, frames, dim]`` in float32, read through the memory map.
 
     A file is a ``.npy`` with a checksum behind it, ``folder/IDENTITY/KE/KEY.npy``. Any number of processes
-    may read and write at once: a file appears whole. When the folder is full, what nobody has used since
-    some time before this process began makes room; what is in use never does, because epochs pass over the
-    recordings in turn and the oldest is what comes next. When that is not enough, nothing more is stored.
+    may read and write at once: a file appears whole. When the folder is full, what nobody has used for some
+    minutes makes room. What this process uses never does, because epochs pass over the recordings in turn and
+    the oldest is what comes next. When that is not enough, nothing more is stored for a while.
 
     Args:
         folder: where; made if missing.
@@ -41,13 +41,18 @@ class FeatureStore:
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
-        self.storing = True
+        self._full_until = 0.0
+        self._told = False
         # When each file was last marked as used.
         self._checked: dict[Path, float] = {}
-        # An epoch may take a while, and a file that another process uses is marked once in a while.
-        self._began = time.time() - _IN_USE_SECONDS
+        self._written: set[Path] = set()
         self._since_count = 0
         self._bytes = self._count()
+
+    @property
+    def storing(self) -> bool:
+        """Whether the next array is stored, if there is room; after one for which there was none, not yet."""
+        return time.time() >= self._full_until
 
     def read(self, identity: str, key: str, shape: tuple[int, int, int]) -> Array | None:
         """Return an array, or None where it is not stored or is damaged.
@@ -109,13 +114,18 @@ class FeatureStore:
             self._stop(str(error))
         else:
             self._checked.pop(path, None)
+            self._written.add(path)
 
     def _path(self, identity: str, key: str) -> Path:
         return self.folder / identity / key[:2] / f"{key}.npy"
 
     def _stop(self, why: str) -> None:
-        self.storing = False
-        logger.warning("no more features are kept in %s: %s; the run goes on without", self.folder, why)
+        self._full_until = time.time() + _MARK_SECONDS
+        if not self._told:
+            self._told = True
+            logger.warning(
+                "no more features are kept in %s for now: %s; the run goes on without", self.folder, why
+            )
 
     def _files(self) -> list[tuple[float, int, Path]]:
         """Return when each file was last used, its size and its path; half-written ones too."""
@@ -137,10 +147,11 @@ class FeatureStore:
         self._bytes, self._since_count = sum(size for _, size, _ in files), 0
         wanted = max(self.max_bytes - max(size, self.max_bytes // 20), 0)
         for used, taken, path in files:
-            limit = time.time() - _STALE_SECONDS if path.suffix == ".tmp" else self._began
             if self._bytes <= wanted:
                 return
-            if used < limit:
+            limit = _STALE_SECONDS if path.suffix == ".tmp" else _IN_USE_SECONDS
+            mine = path in self._checked or path in self._written
+            if not mine and used < time.time() - limit:
                 with contextlib.suppress(PermissionError):  # the file may be somebody else's
                     path.unlink(missing_ok=True)
                     self._bytes -= taken
