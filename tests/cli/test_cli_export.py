@@ -7,6 +7,7 @@ import torch
 
 from streaming_wavlm.cli import main
 from streaming_wavlm.cli.export import FORMATS, PRECISIONS
+from streaming_wavlm.errors import ExportMismatchError
 from streaming_wavlm.export import FORMATS as KINDS
 from tiny import tiny_model
 
@@ -42,3 +43,22 @@ def test_what_a_format_cannot_do_is_an_error_of_the_user(checkpoint, tmp_path, c
 def test_the_parser_offers_what_there_is() -> None:
     assert set(FORMATS) == set(KINDS)
     assert {precision for kind in KINDS.values() for precision in kind.precisions} == set(PRECISIONS)
+
+
+def test_a_file_that_fails_its_check_is_not_left_and_replaces_none(
+    checkpoint, tmp_path, capsys, monkeypatch
+) -> None:
+    def fails(path, model) -> None:
+        assert path.is_file()
+        raise ExportMismatchError("layer 0 is off")
+
+    monkeypatch.setattr("streaming_wavlm.cli.export._checked", fails)
+    out = tmp_path / "step.pt2"
+    arguments = ["export", checkpoint, "--format", "torch", "--out", str(out)]
+    assert main(arguments) == 2
+    assert list(tmp_path.iterdir()) == []
+    out.write_bytes(b"what was there")
+    assert main([*arguments, "--overwrite"]) == 2
+    assert out.read_bytes() == b"what was there"
+    assert "layer 0 is off" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["step.pt2"]

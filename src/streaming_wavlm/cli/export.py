@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..export import export, open_exported
 
     model = load_model(arguments, arguments.checkpoint)
+    found: list[LayerError] = []
     path = export(
         model,
         arguments.out,
@@ -63,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
         batch=arguments.batch,
         overwrite=arguments.overwrite,
+        accept=None if arguments.no_check else lambda made: found.extend(_checked(made, model)),
     )
     files = [path, path.with_suffix(".bin")] if arguments.format == "openvino" else [path]
     size = sum(file.stat().st_size for file in files)
@@ -71,8 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"wrote {' and '.join(map(str, files))}: {size / 1e6:.1f} MB, {metadata.precision}, {streams}")
     latency = metadata.config.latency.algorithmic_ms
     print(f"a step takes {metadata.config.chunk_ms} ms of audio; algorithmic latency {latency:g} ms")
-    if not arguments.no_check:
-        _print_errors(_checked(path, model), metadata.config.chunk_ms)
+    if found:
+        _print_errors(found, metadata.config.chunk_ms)
     return 0
 
 

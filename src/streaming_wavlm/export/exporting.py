@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,7 @@ def export(
     precision: Precision = "fp32",
     batch: int | None = 1,
     overwrite: bool = False,
+    accept: Callable[[Path], object] | None = None,
 ) -> Path:
     """Write the step of a model, at its chunk size, as one graph.
 
@@ -71,6 +73,8 @@ def export(
         precision: ``"fp32"``, ``"bf16"`` or ``"int8"``; see :data:`FORMATS` for which format has which.
         batch: the number of streams; None for any number, where graphs may be slower.
         overwrite: replace files that are there.
+        accept: is shown the file before it takes its place, such as :func:`check` with the model; what it
+            raises is raised, and nothing was written or replaced.
 
     Returns:
         The file. An OpenVINO graph has its weights in a second one beside it, ``.bin``.
@@ -103,7 +107,14 @@ def export(
             raise ExportError(f"{file} exists; give another name, or overwrite it (--overwrite)")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        kind.write(model, target, precision, batch)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
+            made = Path(folder) / target.name
+            kind.write(model, made, precision, batch)
+            if accept is not None:
+                accept(made)
+            # The graph last: one that is there finds its weights.
+            for file in (*map(target.with_suffix, kind.companions), target):
+                (made.parent / file.name).replace(file)
     except OSError as error:
         raise ExportError(f"{target} cannot be written: {error}") from error
     return target
