@@ -235,19 +235,25 @@ def test_what_nobody_uses_makes_room(tmp_path) -> None:
     assert sum(path.stat().st_size for path in left) <= used + 100
 
 
-def test_what_another_process_reads_makes_no_room(tmp_path, monkeypatch) -> None:
+def filled(folder: Path, room: int) -> tuple[FeatureStore, np.ndarray]:
+    """A store with room for so many arrays and three in it, and an array."""
     array = np.ones((1, 100, 25), np.float32)
-    size = array.nbytes + 256
-    old = FeatureStore(tmp_path, 4 * size)
+    store = FeatureStore(folder, room * (array.nbytes + 256))
     for key in "abc":
-        old.write("x", key, array)
+        store.write("x", key, array)
+    return store, array
+
+
+def test_what_another_process_reads_makes_no_room(tmp_path, monkeypatch) -> None:
+    old, array = filled(tmp_path, room=4)
+    for key in "abc":
         old.read("x", key, array.shape)
     past = time.time() - 1000.0
     for path in tmp_path.glob("*/*/*.npy"):
         os.utime(path, (past, past))
     monkeypatch.setattr(feature_store, "_MARK_SECONDS", 0.0)
     old.read("x", "a", array.shape)  # as it does in every epoch
-    new = FeatureStore(tmp_path, 4 * size)
+    new = FeatureStore(tmp_path, old.max_bytes)
     for key in "defg":
         new.write("x", key, array)
     assert new.read("x", "d", array.shape) is not None
@@ -256,12 +262,8 @@ def test_what_another_process_reads_makes_no_room(tmp_path, monkeypatch) -> None
 
 
 def test_what_a_task_before_has_left_makes_room_once_it_is_no_longer_used(tmp_path, monkeypatch) -> None:
-    array = np.ones((1, 100, 25), np.float32)
-    size = array.nbytes + 256
-    old = FeatureStore(tmp_path, 3 * size)
-    for key in "abc":
-        old.write("x", key, array)
-    new = FeatureStore(tmp_path, 3 * size)
+    old, array = filled(tmp_path, room=3)
+    new = FeatureStore(tmp_path, old.max_bytes)
     new.write("x", "d", array)
     assert new.read("x", "d", array.shape) is None
     assert not new.storing

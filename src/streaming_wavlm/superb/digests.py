@@ -45,6 +45,15 @@ def corpus_digest(config: Path) -> str | None:
         return None
 
 
+def experiment_digest(config: Path) -> str:
+    """Return what changes with an experiment's config and its corpus, and not when these are moved.
+
+    Args:
+        config: the file; errors are those of :func:`config_digest`.
+    """
+    return _short(json.dumps([config_digest(config), corpus_digest(config)]).encode())
+
+
 def folder_digest(folder: Path, place: Path) -> str:
     """Return what changes with the files of a corpus, wherever it is.
 

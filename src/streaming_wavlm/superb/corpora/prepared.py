@@ -126,12 +126,13 @@ def _existing(folder: Path, identity: dict[str, Any], template: Path) -> Prepare
             "delete it or give another --out"
         )
     now = _stamp(folder.resolve(), template)
-    if "content" not in facts:  # an earlier version made it
-        facts["content"] = folder_digest(folder, Path(stamp["place"]))
-        _write_facts(folder, facts)
     if stamp != now or not found.config.is_file():
         write_config(template, paths, folder, folder.resolve())
-        _write_facts(folder, {**facts, **now})
+    current = {**facts, **now}
+    if "content" not in facts:  # an earlier version made it
+        current["content"] = folder_digest(folder, Path(stamp["place"]))
+    if current != facts:
+        _write_facts(folder, current)
     return found
 
 

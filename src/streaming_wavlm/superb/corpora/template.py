@@ -12,6 +12,7 @@ import yaml
 from ...errors import SuperbError
 from ...files import replacing
 from ..tasks import CONFIGS
+from ..tasks.task import assign
 
 
 def template_path(task: str, mini: bool) -> Path:
@@ -47,10 +48,6 @@ def write_config(template: Path, paths: Mapping[str, str], folder: Path, final: 
     """
     config = read_template(template)
     for key, path in paths.items():
-        *parents, last = key.split(".")
-        place = config
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = str(final / path)
+        assign(config, key, str(final / path))
     with replacing(folder / "config.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -18,11 +18,12 @@ import yaml
 from ...errors import StreamingWavLMError, SuperbError
 from .. import heads
 from ..corpora import Prepared
+from ..digests import experiment_digest
 from ..feature_cache import FOLDER_VARIABLE, SIZE_VARIABLE
 from ..run import TaskResult
 from .estimate import seconds_left, words
 from .ledger import Ledger
-from .plan import FIRST_SEED, Group, Job, Request, experiment_digest, overridden
+from .plan import FIRST_SEED, Group, Job, Request, overridden
 from .records import JobRecord, ScoreRecord
 from .search import best, dev_score
 from .upstreams import Upstream, twins
@@ -89,6 +90,8 @@ class Loop:
         # What the table shows: the jobs of each cell, those of its search that were not chosen left out.
         self.chosen: dict[Group, list[JobRecord]] = {}
         self.searched: dict[Group, list[JobRecord]] = {}
+        # Of the experiment of each task that has a corpus.
+        self._digests: dict[str, str] = {}
         # Tasks without a corpus, and why.
         self.unprepared: dict[str, str] = {}
         # Cells of a model that has a column already, under another name.
@@ -164,7 +167,7 @@ class Loop:
         self._show(f"{task}: preparing its corpus")
         try:
             prepared = self.tools.prepare(task, self.request.source, self.request.out / "corpora" / task)
-            experiment_digest(prepared.config)
+            self._digests[task] = experiment_digest(prepared.config)
         except Exception as error:  # one task's corpus is no reason to lose the others
             logger.debug("%s could not be prepared", task, exc_info=True)
             self.unprepared[task] = reason = _words(error)
@@ -191,7 +194,7 @@ class Loop:
     def _run_group(self, group: Group, config: Path) -> None:
         request = self.request
         digest = self.upstreams[group.upstream].digest
-        job = Job(group, FIRST_SEED, dict(request.override), digest, experiment_digest(config))
+        job = Job(group, FIRST_SEED, dict(request.override), digest, self._digests[group.task])
         self.chosen[group] = []
         seeds = range(FIRST_SEED, FIRST_SEED + request.seeds)
         if request.rates:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..digests import config_digest, corpus_digest
 from ..tasks.recording import DEFAULT_SEED
+from ..tasks.task import assign
 
 Heads = Literal["published", "causal"]
 HEADS: tuple[Heads, ...] = ("published", "causal")
@@ -156,19 +156,7 @@ def overridden(config: Mapping[str, Any], override: Mapping[str, Any]) -> dict[s
     """
     changed = copy.deepcopy(dict(config))
     for key, value in override.items():
-        first, *parents, last = key.split(".")
-        place = changed if first == "config" else {}
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
+        first, _, rest = key.partition(".")
+        if first == "config":
+            assign(changed, rest, value)
     return changed
-
-
-def experiment_digest(config: Path) -> str:
-    """Return what changes with an experiment's config and its corpus, and not when these are moved.
-
-    Args:
-        config: the file.
-    """
-    said = [config_digest(config), corpus_digest(config)]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]

@@ -6,6 +6,9 @@ import numpy as np
 
 from .score import Units
 
+# The column of how often a trial counts.
+_TIMES = 4
+
 
 def equal_error_rate(units: Units) -> float:
     """Return the error rate at the threshold where misses and false alarms are equally frequent.
@@ -33,9 +36,6 @@ def equal_error_rate(units: Units) -> float:
     before = after - 1
     share = -gap[before] / (gap[after] - gap[before])
     return float(100 * (alarm[before] + share * (alarm[after] - alarm[before])))
-
-
-_TIMES = 4
 
 
 def with_speakers(units: Units) -> Units:

@@ -104,3 +104,12 @@ def lookup(config: Config, key: str) -> Any:
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
+
+
+def assign(config: dict[str, Any], key: str, value: Any) -> None:
+    """Set the value at a dotted key, in sections that are made where they are missing."""
+    *parents, last = key.split(".")
+    place = config
+    for parent in parents:
+        place = place.setdefault(parent, {})
+    place[last] = value
