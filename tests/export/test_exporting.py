@@ -158,6 +158,15 @@ def test_models_that_have_no_step_are_refused(model, tmp_path) -> None:
         export(offline, tmp_path, format="torch")
 
 
+@pytest.mark.parametrize("part", ["", "encoder"])
+def test_a_model_that_would_apply_dropout_is_refused(part, tmp_path) -> None:
+    model = tiny_model(dtype=torch.float32, dropout=0.1)
+    model.get_submodule(part).train()
+    with pytest.raises(InputError, match=r"dropout; call model.eval\(\) first"):
+        export(model, tmp_path / "step.pt2", format="torch")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_files_are_not_replaced_unless_asked(exported, model) -> None:
     path = exported(("torch", "fp32", None))
     with pytest.raises(ExportError, match="exists"):

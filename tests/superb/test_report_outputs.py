@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -199,7 +200,8 @@ def test_no_picture_is_left_of_what_is_no_longer_there(report, tmp_path, hub) ->
 def summary(chance: float | None = None) -> Summary:
     """Three chunks with known scores, and a baseline."""
     columns = [
-        Column(Upstream(f"chunk{ms:g}", ms, 1, "w", "d"), "published") for ms in (200.0, 800.0, 10_000.0)
+        Column(Upstream(f"chunk{ms:g}", ms, 1, "w", f"d{ms:g}"), "published")
+        for ms in (200.0, 800.0, 10_000.0)
     ]
     columns.append(Column(Upstream("fbank", None, 0, "none", ""), "published"))
     cells = {}
@@ -264,6 +266,17 @@ def test_the_heat_map_has_the_weights(drawn) -> None:
     assert [text.get_text() for text in axes[0].texts] == ["50", "20", "30"]
     assert [label.get_text() for label in axes[0].get_yticklabels()] == ["SID"]
     assert axes[0].get_title() == "chunk200 (200 ms)"
+
+
+def test_a_model_with_two_names_is_drawn_once(drawn) -> None:
+    plain = summary()
+    second = Column(replace(plain.columns[0].upstream, name="again"), "published")
+    cells = {**plain.cells, ("voxceleb1", second): plain.cells["voxceleb1", plain.columns[0]]}
+    axes = drawn(heat_map, replace(plain, columns=(*plain.columns, second), cells=cells)).axes
+    titles = [panel.get_title() for panel in axes if panel.images]
+    assert titles == [panel.get_title() for panel in drawn(heat_map, plain).axes if panel.images]
+    assert len(titles) == len(plain.columns)
+    assert not any(title.startswith("again") for title in titles)
 
 
 def test_nothing_to_draw_is_no_picture(tmp_path) -> None:

@@ -82,6 +82,7 @@ def export(
     Raises:
         ExportError: there is no such format, it does not have the precision, or the file cannot be written.
         ConfigError: the model is bidirectional.
+        InputError: the model, or a part of it, would apply dropout.
         MissingDependencyError: the library that writes the format is not installed.
     """
     if format not in FORMATS:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from ..errors import ExportError
 from ..model import StreamingWavLM
 from ..state import initial_state
+from ..streaming import check_no_dropout
 from .signature import input_names, input_shapes, is_integer, state_names, state_tensors
 
 
@@ -55,11 +55,10 @@ def trace(model: StreamingWavLM, batch: int | None) -> ExportedProgram:
         batch: the number of streams; any number when None.
 
     Raises:
-        ExportError: the model would apply dropout.
+        InputError: the model, or a part of it, would apply dropout.
     """
+    check_no_dropout(model)
     config = model.config
-    if model.training and config.dropout > 0:
-        raise ExportError("the model is in training mode and would apply dropout; call model.eval() first")
     # Two streams where any number may come: a dimension of one is taken for a constant.
     shapes = input_shapes(config, 2 if batch is None else batch)
     inputs = tuple(torch.zeros(shapes[name], dtype=_dtype(name, model)) for name in input_names(config))

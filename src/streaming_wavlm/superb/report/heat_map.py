@@ -11,6 +11,7 @@ import numpy as np
 
 from ...pictures import FAINT, INK, new_figure, save
 from .summary import Column, Summary
+from .upstreams import twins
 from .wording import TaskWords, latency
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _NUMBERED = 16
 
 
 def draw(path: Path, summary: Summary, words: Mapping[str, TaskWords], title: str) -> bool:
-    """Draw the weights of the layers, mean over the seeds.
+    """Draw the weights of the layers, mean over the seeds; a model with two names once.
 
     Args:
         path: the PNG to write.
@@ -36,8 +37,9 @@ def draw(path: Path, summary: Summary, words: Mapping[str, TaskWords], title: st
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    rows = {column: _rows(summary, column) for column in summary.columns}
-    columns = [column for column in summary.columns if rows[column]]
+    again = twins({column.upstream.name: column.upstream for column in summary.columns})
+    rows = {column: _rows(summary, column) for column in summary.columns if column.upstream.name not in again}
+    columns = [column for column in rows if rows[column]]
     both = len({column.heads for column in columns}) > 1
     if both:  # the kinds of heads side by side
         order = [column.upstream for column in columns]
