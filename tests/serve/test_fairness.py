@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-import torch
 from starlette.websockets import WebSocketState
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -22,15 +21,9 @@ from streaming_wavlm.client.dialling import stream_url
 from streaming_wavlm.protocol import Hello, message
 from streaming_wavlm.serve import Limits, build_service, sockets
 from streaming_wavlm.serve.connection import Connection
-from tiny import tiny_model
 
 HELLO = Hello(encoding="float32", layers=(0, 1))
 GENEROUS = {"rate": 1e6, "burst_seconds": 1e6, "buffer_seconds": 1e6}
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny_model(dtype=torch.float32, window_size=24)
 
 
 def raw(server: Live) -> RawClient:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -18,20 +17,8 @@ from live import Held, Live, collected, joined, live, speech
 from streaming_wavlm.client import Client
 from streaming_wavlm.client.dialling import stream_url
 from streaming_wavlm.protocol import CloseCode, Features, Hello, message
-from tiny import tiny_model
 
 HELLO = Hello(encoding="float32", layers=(0, 1))
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny_model(dtype=torch.float32, window_size=24)
-
-
-@pytest.fixture(scope="module")
-def server(model):
-    with live(model) as running:
-        yield running
 
 
 @contextlib.contextmanager

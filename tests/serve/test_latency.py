@@ -6,22 +6,14 @@ import time
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
-import torch
 
 from live import Held, live, speech
 from streaming_wavlm.client import Client
 from streaming_wavlm.protocol import Features, Hello
 from streaming_wavlm.serve import stream as module
 from streaming_wavlm.serve.stream import LiveStream
-from tiny import tiny_model
 
 HELLO = Hello(encoding="float32", layers=(0, 1))
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny_model(dtype=torch.float32, window_size=24)
 
 
 def test_a_chunk_is_complete_when_the_packet_came_that_completed_it(model, monkeypatch) -> None:

@@ -11,20 +11,13 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-import torch
 
 from live import collected, live, one_pass, speech
 from raw import RawClient
 from streaming_wavlm.client import Client
 from streaming_wavlm.protocol import Hello
-from tiny import tiny_model
 
 HELLO = Hello(encoding="float32", layers=(0, 1))
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny_model(dtype=torch.float32, window_size=24)
 
 
 def port(server) -> int:

@@ -12,7 +12,6 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import soundfile
-import torch
 
 from chromium import SAID, browser, found
 from lab_heads import head
@@ -21,7 +20,6 @@ from streaming_wavlm import corpus, protocol
 from streaming_wavlm.protocol import Features
 from streaming_wavlm.serve.access import Access
 from streaming_wavlm.serve.app import PAGE
-from tiny import tiny_model
 
 HEADS = ("words", "orders", "phones", "speakers")
 FILES = sorted(path.name for path in PAGE.iterdir())
@@ -35,11 +33,6 @@ RECEIVED = """(() => {
   for (const byte of view) text += String.fromCharCode(byte);
   return btoa(text);
 })()"""
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny_model(dtype=torch.float32, window_size=24)
 
 
 @pytest.fixture(scope="module")

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-import torch
 
 from live import Held, joined, live, one_pass, speech
 from streaming_wavlm.client import Client
 from streaming_wavlm.protocol import Hello
-from tiny import tiny_model
 
 HELLO = Hello(encoding="float32", layers=(0, 1))
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny_model(dtype=torch.float32, window_size=24)
 
 
 def answered(client: Client) -> None:

@@ -33,11 +33,6 @@ HELLO = Hello(encoding="float32", layers=(0, 1))
 
 
 @pytest.fixture(scope="module")
-def model():
-    return tiny_model(dtype=torch.float32, window_size=24)
-
-
-@pytest.fixture(scope="module")
 def server(model):
     limits = {"packet_bytes": 40_000, "hello_seconds": 0.4, "idle_seconds": 0.5, "stream_seconds": 20.0}
     with live(model, **limits) as running:

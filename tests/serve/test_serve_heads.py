@@ -16,17 +16,11 @@ from streaming_wavlm.errors import ConfigError, ServerError
 from streaming_wavlm.heads.reader import HeadReader
 from streaming_wavlm.protocol import Features
 from streaming_wavlm.serve import build_service
-from tiny import tiny_model
 
 NAMES = tuple(sorted(CONFIGS))
 CHUNK, FRAMES = 80, 4
 # Made once: making one draws from the generator that all threads share.
 HEADS = {name: head(name) for name in NAMES}
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny_model(dtype=torch.float32, window_size=24)
 
 
 @pytest.fixture(scope="module")

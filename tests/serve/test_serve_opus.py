@@ -7,29 +7,16 @@ import io
 import numpy as np
 import pytest
 import soundfile
-import torch
 
-from live import collected, joined, live, one_pass
+from live import collected, joined, one_pass
 from streaming_wavlm import corpus
 from streaming_wavlm.audio import Resampler
 from streaming_wavlm.client import Client
 from streaming_wavlm.errors import ProtocolError, ServerError
 from streaming_wavlm.ogg_opus import OpusStream
-from tiny import tiny_model
 
 pytest.importorskip("av")
 OPUS = {"encoding": "ogg-opus", "layers": (0, 1)}
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny_model(dtype=torch.float32, window_size=24)
-
-
-@pytest.fixture(scope="module")
-def server(model):
-    with live(model) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

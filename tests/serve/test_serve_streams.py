@@ -8,7 +8,6 @@ import threading
 
 import numpy as np
 import pytest
-import torch
 
 from live import CHUNKS, collected, joined, live, one_pass, speech
 from streaming_wavlm.audio import Resampler
@@ -16,20 +15,8 @@ from streaming_wavlm.client import AsyncClient, Client
 from streaming_wavlm.errors import ServerError
 from streaming_wavlm.protocol import Features
 from streaming_wavlm.serve.batcher import Job
-from tiny import tiny_model
 
 ALL = (0, 1)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny_model(dtype=torch.float32, window_size=24)
-
-
-@pytest.fixture(scope="module")
-def server(model):
-    with live(model) as running:
-        yield running
 
 
 def test_packets_of_any_size_give_the_features_of_one_pass(server, model) -> None:

@@ -5,24 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-import torch
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from live import Live, live, speech
 from streaming_wavlm.client.dialling import stream_url
 from streaming_wavlm.protocol import CloseCode, Hello
-from tiny import tiny_model
 
 HELLO = Hello(encoding="float32", layers=(0, 1))
 # A chunk waits for company that does not come.
 LONELY = {"wait_ms": 60_000.0}
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny_model(dtype=torch.float32, window_size=24)
 
 
 def dial(server: Live) -> ClientConnection:
