@@ -108,6 +108,7 @@ def export(
             raise ExportError(f"{file} exists; give another name, or overwrite it (--overwrite)")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        # Aside, then moved: a folder, because OpenVINO names the weights after the graph.
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
             made = Path(folder) / target.name
             kind.write(model, made, precision, batch)

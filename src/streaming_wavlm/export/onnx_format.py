@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from ..errors import ExportError, MissingDependencyError
-from ..files import replacing
 from ..model import StreamingWavLM
 from .graph import trace
 from .metadata import KEY, Metadata
@@ -54,8 +53,7 @@ def write(model: StreamingWavLM, target: Path, precision: Precision, batch: int 
         node.doc_string = ""
     entry = graph.metadata_props.add()
     entry.key, entry.value = KEY, Metadata.of(model, precision, batch).to_json()
-    with replacing(target) as temporary:
-        onnx.save_model(graph, str(temporary))
+    onnx.save_model(graph, str(target))
 
 
 def _laid_out(program: ExportedProgram) -> ExportedProgram:

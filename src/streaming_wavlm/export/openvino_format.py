@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +53,7 @@ def write(model: StreamingWavLM, target: Path, precision: Precision, batch: int 
         graph = _compressed(graph)
     metadata = Metadata.of(model, precision, batch, COMPILE[precision])
     graph.set_rt_info(metadata.to_json(), KEY)
-    # OpenVINO wants its own suffixes, and names the weights after the graph: written aside, then moved.
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.stem}.") as folder:
-        written = Path(folder) / target.name
-        ov.save_model(graph, str(written), compress_to_fp16=precision != "fp32")
-        written.with_suffix(".bin").replace(target.with_suffix(".bin"))
-        written.replace(target)
+    ov.save_model(graph, str(target), compress_to_fp16=precision != "fp32")
 
 
 def import_openvino() -> Any:

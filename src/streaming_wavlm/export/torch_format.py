@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ..errors import ExportError
-from ..files import replacing
 from ..model import StreamingWavLM
 from .graph import trace
 from .metadata import KEY, Metadata
@@ -25,7 +24,7 @@ def write(model: StreamingWavLM, target: Path, precision: Precision, batch: int 
     if precision == "bf16":
         model = copy.deepcopy(model).to(torch.bfloat16)
     program = trace(model, batch)
-    with replacing(target) as temporary, temporary.open("wb") as file:
+    with target.open("wb") as file:
         torch.export.save(program, file, extra_files={KEY: metadata.to_json()})
 
 
